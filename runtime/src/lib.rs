@@ -1,1 +1,6 @@
-//! Placeholder.
+//! Sources and sinks, workers, the rule store and hot swap, delivery.
+
+#![forbid(unsafe_code)]
+
+pub mod match_files;
+pub mod rule_files;

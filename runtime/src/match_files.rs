@@ -1,0 +1,330 @@
+//! Matches the lines of files against a plan, on several threads, and gives the results in the order
+//! of the lines.
+//!
+//! In: sources of NDJSON, a plan, a function that writes what is to be said about a line that matched.
+//! Out: that text, block by block, and a [`Summary`]. One thread reads and decompresses, each worker
+//! matches whole blocks with a matcher of its own, and the calling thread puts the results back in
+//! order. The text is the same for any number of threads, since a block's text depends on nothing but
+//! the block. A fixed set of buffers goes round between the threads, so that input of any length takes
+//! the same memory and a slow reader of the output slows the input down.
+
+mod block;
+mod source;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use sigmill_engine::{Matcher, MatcherConfig, Plan, Rejection, RuleId};
+
+use self::block::{BlockReader, BlockSizes};
+pub use self::source::Source;
+
+/// Limits and sizes.
+#[derive(Debug, Clone)]
+pub struct MatchFilesConfig {
+    /// Number of workers.
+    pub threads: NonZeroUsize,
+    /// Limits of each worker's matcher.
+    pub matcher: MatcherConfig,
+    /// Bytes of whole lines that a worker takes at once.
+    pub block_bytes: usize,
+    /// How many refused lines are named in the summary; all are counted.
+    pub refused_named_max: usize,
+}
+
+impl Default for MatchFilesConfig {
+    fn default() -> Self {
+        Self {
+            threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            matcher: MatcherConfig::default(),
+            block_bytes: 1 << 20,
+            refused_named_max: 5,
+        }
+    }
+}
+
+/// A line that at least one rule matches.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct MatchedLine<'a> {
+    /// Its number, from 0 over all sources.
+    pub line: u64,
+    /// Its bytes, without the line end.
+    pub record: &'a [u8],
+    /// The rules, in rising order.
+    pub rules: &'a [RuleId],
+}
+
+/// What is handed out for each block, in order.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BlockResult<'a> {
+    /// What the rendering function wrote about the block's lines.
+    pub text: &'a [u8],
+    /// How many bytes of the sources, as they are stored, were read when the block was.
+    pub stored_bytes_read: u64,
+}
+
+/// A line that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RefusedLine {
+    /// Index of its source.
+    pub source: usize,
+    /// Its number within the source, from 1, as an editor shows it.
+    pub line: u64,
+    /// Why.
+    pub rejection: Rejection,
+}
+
+/// What was done.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Lines of all kinds.
+    pub lines: u64,
+    /// Bytes of plain text.
+    pub bytes: u64,
+    /// Lines that at least one rule matches.
+    pub lines_matched: u64,
+    /// Pairs of a line and a rule that matches it.
+    pub matches: u64,
+    /// Lines without anything but white space, which are skipped.
+    pub lines_empty: u64,
+    /// Lines that are not records, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// The first of them.
+    pub refused_first: Vec<RefusedLine>,
+}
+
+/// Why matching stopped before the end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MatchFilesError {
+    /// A source cannot be opened, or read to its end.
+    #[error("cannot read `{name}`")]
+    Read {
+        /// The source.
+        name: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The results cannot be written.
+    #[error("cannot write the results")]
+    Write(#[source] io::Error),
+}
+
+/// Matches all lines of `sources` in order. `render` is called on the workers, `write` on this thread.
+///
+/// # Errors
+/// A source cannot be read (what was read before has been matched and written), or `write` failed.
+pub fn match_files<R, W>(
+    sources: &[Source],
+    plan: &Arc<Plan>,
+    config: &MatchFilesConfig,
+    render: R,
+    mut write: W,
+) -> Result<Summary, MatchFilesError>
+where
+    R: Fn(&MatchedLine<'_>, &mut Vec<u8>) + Sync,
+    W: FnMut(BlockResult<'_>) -> io::Result<()>,
+{
+    // Two blocks a worker keep it busy; two more are being read and being written.
+    let buffers = 2 * config.threads.get() + 2;
+    let (free_sender, free) = bounded::<Buffers>(buffers);
+    let (read_sender, read) = bounded::<ReadBlock>(buffers);
+    let (done_sender, done) = unbounded::<DoneBlock>();
+    for _ in 0..buffers {
+        // The channel has room for all of them and its other end is held here.
+        let _ = free_sender.send(Buffers::default());
+    }
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| read_blocks(sources, config, free, read_sender));
+        for _ in 0..config.threads.get() {
+            let (read, done_sender) = (read.clone(), done_sender.clone());
+            let matcher = Matcher::new(Arc::clone(plan), config.matcher.clone());
+            let render = &render;
+            scope.spawn(move || {
+                match_blocks(matcher, config.refused_named_max, render, &read, &done_sender);
+            });
+        }
+        drop((read, done_sender));
+        let summary = write_in_order(&done, &free_sender, config, &mut write);
+        // After a failed write both ends go, so that the reader and the workers stop too.
+        drop((done, free_sender));
+        let read_result = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let summary = summary.map_err(MatchFilesError::Write)?;
+        read_result.map(|()| summary)
+    })
+}
+
+/// The memory of a block, which goes round.
+#[derive(Default)]
+struct Buffers {
+    lines: Vec<u8>,
+    text: Vec<u8>,
+}
+
+/// A block on its way to a worker.
+struct ReadBlock {
+    buffers: Buffers,
+    sequence: u64,
+    stored_bytes_read: u64,
+    source: usize,
+    /// Number of the first line over all sources, from 0.
+    line_first: u64,
+    /// Number of the first line within the source, from 0.
+    source_line_first: u64,
+}
+
+/// A block on its way back.
+struct DoneBlock {
+    buffers: Buffers,
+    sequence: u64,
+    stored_bytes_read: u64,
+    summary: Summary,
+}
+
+/// Fills free buffers with blocks of lines until the sources end or nobody takes the blocks.
+fn read_blocks(
+    sources: &[Source],
+    config: &MatchFilesConfig,
+    free: Receiver<Buffers>,
+    read: Sender<ReadBlock>,
+) -> Result<(), MatchFilesError> {
+    let stored_bytes_read = Arc::new(AtomicU64::new(0));
+    let mut sequence = 0;
+    let mut line_first = 0;
+    // Taken but not used yet: at the end of a source it waits for the next one's first block.
+    let mut spare: Option<Buffers> = None;
+    for (index, source) in sources.iter().enumerate() {
+        let failed = |error| MatchFilesError::Read { name: source.name(), source: error };
+        let sizes = BlockSizes {
+            block_bytes: config.block_bytes,
+            record_bytes_max: config.matcher.record_bytes_max,
+            is_eager: *source == Source::Stdin,
+        };
+        let opened = source.open(&stored_bytes_read).map_err(failed)?;
+        let mut reader = BlockReader::new(opened, sizes);
+        let mut source_line_first = 0;
+        // The other ends are gone only if writing failed or a worker panicked: nothing is left to do.
+        while let Some(mut buffers) = spare.take().or_else(|| free.recv().ok()) {
+            if !reader.next_block(&mut buffers.lines).map_err(failed)? {
+                spare = Some(buffers);
+                break;
+            }
+            let line_count = block::line_count(&buffers.lines);
+            let block = ReadBlock {
+                buffers,
+                sequence,
+                stored_bytes_read: stored_bytes_read.load(Ordering::Relaxed),
+                source: index,
+                line_first,
+                source_line_first,
+            };
+            if read.send(block).is_err() {
+                return Ok(());
+            }
+            sequence += 1;
+            line_first += line_count;
+            source_line_first += line_count;
+        }
+    }
+    Ok(())
+}
+
+/// A worker: matches one block after the other.
+fn match_blocks<R: Fn(&MatchedLine<'_>, &mut Vec<u8>)>(
+    mut matcher: Matcher,
+    refused_named_max: usize,
+    render: &R,
+    read: &Receiver<ReadBlock>,
+    done: &Sender<DoneBlock>,
+) {
+    for mut block in read {
+        let mut summary = Summary::default();
+        block.buffers.text.clear();
+        for (at, record) in (0..).zip(block::lines(&block.buffers.lines)) {
+            summary.lines += 1;
+            match matcher.matches(record) {
+                Ok([]) => {}
+                Ok(rules) => {
+                    summary.lines_matched += 1;
+                    summary.matches += rules.len() as u64;
+                    let line = MatchedLine { line: block.line_first + at, record, rules };
+                    render(&line, &mut block.buffers.text);
+                }
+                Err(Rejection::Empty) => summary.lines_empty += 1,
+                Err(rejection) => {
+                    *summary.refused.entry(rejection.as_str()).or_default() += 1;
+                    if summary.refused_first.len() < refused_named_max {
+                        let line = block.source_line_first + at + 1;
+                        summary.refused_first.push(RefusedLine {
+                            source: block.source,
+                            line,
+                            rejection,
+                        });
+                    }
+                }
+            }
+        }
+        summary.bytes = block.buffers.lines.len() as u64;
+        let ReadBlock { buffers, sequence, stored_bytes_read, .. } = block;
+        if done.send(DoneBlock { buffers, sequence, stored_bytes_read, summary }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes the blocks' text in the order of reading and gives their buffers back.
+fn write_in_order(
+    done: &Receiver<DoneBlock>,
+    free: &Sender<Buffers>,
+    config: &MatchFilesConfig,
+    write: &mut impl FnMut(BlockResult<'_>) -> io::Result<()>,
+) -> io::Result<Summary> {
+    let mut total = Summary::default();
+    // Holds no more blocks than there are buffers.
+    let mut waiting: BTreeMap<u64, DoneBlock> = BTreeMap::new();
+    let mut sequence_next = 0;
+    for block in done {
+        waiting.insert(block.sequence, block);
+        while let Some(block) = waiting.remove(&sequence_next) {
+            sequence_next += 1;
+            write(BlockResult {
+                text: &block.buffers.text,
+                stored_bytes_read: block.stored_bytes_read,
+            })?;
+            total.add(block.summary, config.refused_named_max);
+            // The reader may have come to its end and taken no more.
+            let _ = free.send(block.buffers);
+        }
+    }
+    Ok(total)
+}
+
+impl Summary {
+    /// All refused lines.
+    pub fn refused_count(&self) -> u64 {
+        self.refused.values().sum()
+    }
+
+    fn add(&mut self, block: Self, refused_named_max: usize) {
+        self.lines += block.lines;
+        self.bytes += block.bytes;
+        self.lines_matched += block.lines_matched;
+        self.matches += block.matches;
+        self.lines_empty += block.lines_empty;
+        for (reason, count) in block.refused {
+            *self.refused.entry(reason).or_default() += count;
+        }
+        self.refused_first.extend(block.refused_first);
+        self.refused_first.truncate(refused_named_max);
+    }
+}
