@@ -57,6 +57,11 @@ impl Diagnostic {
         }
     }
 
+    /// Whether the finding keeps its document from being loaded.
+    pub fn is_blocking(&self) -> bool {
+        self.severity == Severity::Error && !self.is_loadable
+    }
+
     /// Sets the message.
     #[must_use]
     pub fn message(mut self, message: impl Into<String>) -> Self {
@@ -87,7 +92,7 @@ impl Diagnostic {
 }
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $class:literal;)*) => {
         /// The stable codes, listed in `docs/reference/diagnostics.md`.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
@@ -101,11 +106,86 @@ macro_rules! codes {
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
+
+            /// The class in words, as stable as the code: `bad_regex`.
+            pub fn class(self) -> &'static str {
+                match self { $(Self::$name => $class,)* }
+            }
         }
     };
 }
 
 codes! {
     /// The document is not YAML.
-    YamlSyntax = "SM0001",
+    YamlSyntax = "SM0001", "yaml_syntax";
+    /// The text is not UTF-8, or holds a NUL character.
+    Encoding = "SM0002", "encoding";
+    /// The text holds no document.
+    EmptyDocument = "SM0003", "empty_document";
+    /// A mapping has the same key twice.
+    DuplicateKey = "SM0004", "duplicate_key";
+    /// Collections or conditions are nested too deeply.
+    LimitDepth = "SM0005", "limit_depth";
+    /// Aliases repeat too much of the document.
+    LimitAlias = "SM0006", "limit_alias";
+    /// The text holds too many values.
+    LimitNodes = "SM0007", "limit_nodes";
+
+    /// A mandatory attribute is missing.
+    MissingField = "SM0101", "missing_field";
+    /// A value has the wrong type: a map where a text is expected.
+    TypeError = "SM0102", "type_error";
+    /// A text is too long, or a value out of its range.
+    ValueRange = "SM0103", "value_range";
+    /// A date that is not `YYYY-MM-DD`, or not in the calendar.
+    BadDate = "SM0104", "bad_date";
+    /// A word that is not among those allowed.
+    BadEnum = "SM0105", "bad_enum";
+    /// An id that is not a UUID.
+    BadId = "SM0106", "bad_id";
+    /// A tag that is not `namespace.name`.
+    BadTag = "SM0107", "bad_tag";
+    /// `action` of a rule collection is not `global`, `reset` or `repeat`.
+    BadAction = "SM0108", "bad_action";
+
+    /// A selection that asks for nothing.
+    EmptyDetection = "SM0201", "empty_detection";
+    /// `null` in a list of values.
+    NullInList = "SM0202", "null_in_list";
+    /// A modifier that does not exist.
+    UnknownModifier = "SM0203", "unknown_modifier";
+    /// A modifier that cannot work on this value.
+    ModifierValue = "SM0204", "modifier_value";
+    /// Modifiers that cannot stand together, or not in this order.
+    ModifierConflict = "SM0205", "modifier_conflict";
+    /// A regular expression that cannot be read, or uses what has no linear-time meaning.
+    BadRegex = "SM0206", "bad_regex";
+    /// A regular expression that grows too large when compiled.
+    LimitRegex = "SM0207", "limit_regex";
+    /// A value that is not an IP network.
+    BadCidr = "SM0208", "bad_cidr";
+    /// A placeholder without a value.
+    PlaceholderUnresolved = "SM0209", "placeholder_unresolved";
+    /// A modifier under a name that other tools do not know.
+    ModifierAlias = "SM0210", "modifier_alias";
+    /// A value whose modifiers make too many alternatives of it.
+    LimitAlternatives = "SM0211", "limit_alternatives";
+
+    /// A condition that cannot be read.
+    ConditionSyntax = "SM0301", "condition_syntax";
+    /// A condition names a selection that does not exist.
+    ConditionUnknownIdentifier = "SM0302", "condition_unknown_identifier";
+    /// A condition with an aggregation behind a pipe.
+    ConditionObsolete = "SM0303", "condition_obsolete";
+
+    /// A correlation of a type that does not exist.
+    CorrelationType = "SM0401", "correlation_type";
+    /// A correlation or filter names a rule that does not exist.
+    CorrelationReference = "SM0402", "correlation_reference";
+    /// A timespan that is not a number and a unit.
+    CorrelationTimespan = "SM0403", "correlation_timespan";
+    /// A correlation's condition that cannot be read.
+    CorrelationCondition = "SM0404", "correlation_condition";
+    /// Correlations that refer to each other in a circle.
+    CorrelationCycle = "SM0405", "correlation_cycle";
 }
