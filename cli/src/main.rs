@@ -1,2 +1,82 @@
-//! Placeholder.
-fn main() {}
+//! The `sigmill` command: reads arguments, calls the command that they name, turns its outcome into an
+//! exit status. What a command does is in [`commands`]; what it works with is in the other crates.
+
+#![forbid(unsafe_code)]
+
+mod commands;
+mod diagnostics;
+mod exit;
+mod progress;
+mod rule_set;
+mod stdio;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Sigma rules over live streams and files.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sigmill",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = "Exit status: 0 fine, 1 findings, 2 rules wrong, 3 configuration or usage wrong, \
+                  4 broker or network.\n\nExample:\n  sigmill demo --seconds 20"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Match(commands::match_events::MatchArgs),
+    Lint(commands::lint::LintArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no error. Nothing can be done if they cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Fine }.into();
+        }
+    };
+    let outcome = match cli.command {
+        Command::Match(args) => commands::match_events::run(&args),
+        Command::Lint(args) => commands::lint::run(&args),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => failure.report().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn check(command: &clap::Command) {
+            if command.has_subcommands() {
+                command.get_subcommands().for_each(check);
+                return;
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "`{}` has no example", command.get_name());
+        }
+        let command = Cli::command();
+        command.clone().debug_assert();
+        check(&command);
+    }
+}

@@ -1,0 +1,4 @@
+//! One module per command. Each has its arguments and a `run` that returns the exit status.
+
+pub(crate) mod lint;
+pub(crate) mod match_events;

@@ -1,0 +1,178 @@
+//! `sigmill match`: which rules match which lines of files.
+//!
+//! In: rules and NDJSON, plain or compressed. Out: for each line that matches, its number and the
+//! rules' ids, or the detections. The output is the same for any number of threads.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use sigmill_engine::RuleId;
+use sigmill_parser::Rule;
+use sigmill_runtime::match_files::{
+    MatchFilesConfig, MatchFilesError, MatchedLine, Source, Summary, match_files,
+};
+
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::progress;
+use crate::rule_set::{self, RuleSet};
+use crate::stdio::{counted, say};
+
+/// Match the events of files against rules.
+#[derive(Debug, Args)]
+#[command(
+    name = "match",
+    after_help = "Log sources are not checked: every rule is tried on every event.\nRules that do \
+                  not load are named on stderr and never stop the others.\n\nExit status: 0 whether \
+                  or not something matched; 1 with --fail-on-match if something did; 2 if no rule \
+                  loads, or any fails under --strict; 3 wrong usage or unreadable file.\n\n\
+                  Examples:\n  sigmill match --rules rules/ events.ndjson.zst\n  \
+                  journalctl -o json | sigmill match --rules rules/ --format json -"
+)]
+pub(crate) struct MatchArgs {
+    /// A rule file, or a folder of rules; may be given several times.
+    #[arg(long = "rules", required = true, value_name = "PATH")]
+    rules: Vec<PathBuf>,
+    /// A Confluent Sigma field-mapping file: names in rules to names in events.
+    #[arg(long, value_name = "FILE")]
+    field_mapping: Option<PathBuf>,
+    /// What to print: `line<TAB>rule id`, or a detection a line as the processor writes it.
+    #[arg(long, value_enum, default_value_t = MatchFormat::Tsv)]
+    format: MatchFormat,
+    /// Number of matching threads [default: one per core].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// The field that holds an event's time.
+    #[arg(long, default_value = "@timestamp", value_name = "NAME")]
+    time_field: String,
+    /// Exit with 1 if something matched.
+    #[arg(long)]
+    fail_on_match: bool,
+    /// Exit with 2 if any rule fails to load.
+    #[arg(long)]
+    strict: bool,
+    /// NDJSON files, plain or compressed by gzip or zstd; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<OsString>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum MatchFormat {
+    /// Line number (from 0 over all input), tab, rule id (the title where a rule has none).
+    Tsv,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
+    let sources: Vec<Source> = args.files.iter().map(|file| Source::from_argument(file)).collect();
+    let bar = progress::bytes(stored_bytes(&sources)?);
+    let field_mapping = rule_set::load_field_mapping(args.field_mapping.as_ref())?;
+    let rule_set = rule_set::load(&args.rules, field_mapping, args.strict)?;
+
+    let mut config = MatchFilesConfig::default();
+    config.threads = args.threads.unwrap_or(config.threads);
+    let names = RuleNames::new(&rule_set);
+    let mut stdout = io::stdout().lock();
+    let result = match_files(
+        &sources,
+        &rule_set.plan,
+        &config,
+        |line, text| names.write_tsv(line, text),
+        |block| {
+            bar.set_position(block.stored_bytes_read);
+            stdout.write_all(block.text)?;
+            stdout.flush()
+        },
+    );
+    bar.finish_and_clear();
+    let summary = match result {
+        Err(MatchFilesError::Write(error)) => return Err(Failure::output(error)),
+        other => other.or_exit(Exit::Usage)?,
+    };
+    report(&summary, &sources);
+    let is_failed = args.fail_on_match && summary.matches > 0;
+    Ok(if is_failed { Exit::Findings } else { Exit::Fine })
+}
+
+/// Checks that every file is there before the work begins, and adds their sizes up.
+fn stored_bytes(sources: &[Source]) -> Result<Option<u64>, Failure> {
+    let mut total = Some(0);
+    for source in sources {
+        let bytes = source
+            .stored_bytes()
+            .map_err(|error| MatchFilesError::Read { name: source.name(), source: error })
+            .or_exit(Exit::Usage)?;
+        total = total.zip(bytes).map(|(total, bytes)| total + bytes);
+    }
+    Ok(total)
+}
+
+/// What is printed for each rule, and in which order.
+struct RuleNames {
+    /// By `RuleId`: id, or title.
+    names: Vec<String>,
+}
+
+impl RuleNames {
+    fn new(rule_set: &RuleSet) -> Self {
+        let name = |rule: &Rule| {
+            let name = rule.id.as_ref().unwrap_or(&rule.title);
+            // A title may hold anything, and a line must stay a line of two columns.
+            name.node.replace(|c: char| c.is_control(), " ")
+        };
+        let rules = rule_set.plan.rules().iter();
+        Self { names: rules.map(|rule| name(&rule_set.rules[rule.source as usize])).collect() }
+    }
+
+    fn name(&self, rule: RuleId) -> &str {
+        &self.names[rule.0 as usize]
+    }
+
+    /// A line of output for each rule. Two rules of one id, or two conditions of one rule, give one.
+    fn write_tsv(&self, line: &MatchedLine<'_>, text: &mut Vec<u8>) {
+        let mut names: Vec<&str> = line.rules.iter().map(|rule| self.name(*rule)).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            // Writing to a `Vec` does not fail.
+            let _ = writeln!(text, "{}\t{name}", line.line);
+        }
+    }
+}
+
+/// The summary on standard error.
+fn report(summary: &Summary, sources: &[Source]) {
+    say(format_args!(
+        "{} of {} matched, {}",
+        summary.lines_matched,
+        counted(summary.lines, "line"),
+        if summary.matches == 1 {
+            "1 match".to_owned()
+        } else {
+            format!("{} matches", summary.matches)
+        },
+    ));
+    if summary.lines_empty > 0 {
+        say(format_args!("{} skipped", counted(summary.lines_empty, "empty line")));
+    }
+    if summary.refused.is_empty() {
+        return;
+    }
+    let reasons: Vec<String> =
+        summary.refused.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+    say(format_args!(
+        "{} refused: {}",
+        counted(summary.refused_count(), "line"),
+        reasons.join(", ")
+    ));
+    for refused in &summary.refused_first {
+        let name = sources[refused.source].name();
+        say(format_args!("  {name}:{}: {}", refused.line, refused.rejection));
+    }
+    let unnamed = summary.refused_count() - summary.refused_first.len() as u64;
+    if unnamed > 0 {
+        say(format_args!("  and {unnamed} more"));
+    }
+}

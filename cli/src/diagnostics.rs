@@ -1,0 +1,159 @@
+//! How findings about rules are shown: as lines, as excerpts on a terminal, as JSON.
+//!
+//! In: a [`Diagnostic`] of the parser and the file it is about. Out: text. The positions are resolved
+//! once, in [`Finding`], so that all forms agree on them.
+
+use std::fmt::{self, Display};
+use std::path::Path;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde_json::{Value, json};
+use sigmill_parser::{Diagnostic, LineIndex, Position, Severity, Span};
+use sigmill_runtime::rule_files::RuleFile;
+
+/// Codes of what only shows when several files are looked at, or when rules are compiled. The parser
+/// has those of a single text.
+pub(crate) mod code {
+    /// Two rules have the same id.
+    pub(crate) const REPEATED_ID: &str = "SM0901";
+    /// The rule is valid, but cannot be compiled.
+    pub(crate) const NOT_COMPILED: &str = "SM0902";
+    /// The file cannot be read.
+    pub(crate) const UNREADABLE: &str = "SM0903";
+}
+
+/// A diagnostic, placed in its file.
+#[derive(Debug, Clone)]
+pub(crate) struct Finding<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) text: &'a str,
+    pub(crate) span: Span,
+    pub(crate) position: Position,
+    pub(crate) severity: Severity,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) help: Option<String>,
+    pub(crate) related: Vec<(Span, String)>,
+}
+
+impl<'a> Finding<'a> {
+    /// A finding of our own at a place in a file.
+    pub(crate) fn new(
+        file: &'a RuleFile,
+        span: Span,
+        severity: Severity,
+        code: &'static str,
+        message: String,
+    ) -> Self {
+        let position = LineIndex::new(&file.text).position(span.start);
+        Self {
+            path: &file.path,
+            text: &file.text,
+            span,
+            position,
+            severity,
+            code,
+            message,
+            help: None,
+            related: Vec::new(),
+        }
+    }
+
+    /// What the parser found.
+    pub(crate) fn from_diagnostic(file: &'a RuleFile, diagnostic: &Diagnostic) -> Self {
+        Self {
+            help: diagnostic.help.clone(),
+            related: diagnostic.related.clone(),
+            ..Self::new(
+                file,
+                diagnostic.span,
+                diagnostic.severity,
+                diagnostic.code.as_str(),
+                diagnostic.message.clone(),
+            )
+        }
+    }
+
+    /// Everything there is to say about a file by itself.
+    pub(crate) fn of_file(file: &'a RuleFile) -> Vec<Self> {
+        if let Some(error) = &file.unreadable {
+            let message = format!("the file cannot be read: {error}");
+            let span = Span::default();
+            return vec![Self::new(file, span, Severity::Error, code::UNREADABLE, message)];
+        }
+        file.diagnostics.iter().map(|found| Self::from_diagnostic(file, found)).collect()
+    }
+
+    /// The object of `--format json`.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "file": self.path.display().to_string(),
+            "line": self.position.line,
+            "column": self.position.column,
+            "severity": severity_word(self.severity),
+            "code": self.code,
+            "message": self.message,
+            "help": self.help,
+        })
+    }
+
+    /// The finding with the lines it is about and a mark below the place, in colour.
+    pub(crate) fn excerpt(&self) -> String {
+        let mut snippet = Snippet::source(self.text)
+            .path(self.path.display().to_string())
+            .annotation(AnnotationKind::Primary.span(self.visible(self.span)));
+        for (span, message) in &self.related {
+            let context = AnnotationKind::Context.span(self.visible(*span));
+            snippet = snippet.annotation(context.label(message.as_str()));
+        }
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
+        };
+        let title = level.primary_title(self.message.as_str()).id(self.code);
+        let mut group = Group::with_title(title).element(snippet);
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        Renderer::styled().render(&[group])
+    }
+
+    /// The part of a span that lies in the text, on character boundaries.
+    fn visible(&self, span: Span) -> std::ops::Range<usize> {
+        let floor = |offset: usize| {
+            (0..=offset.min(self.text.len())).rev().find(|at| self.text.is_char_boundary(*at))
+        };
+        let start = floor(span.range().start).unwrap_or(0);
+        start..floor(span.range().end).unwrap_or(0).max(start)
+    }
+}
+
+/// The plain form: `file:line:col: severity[code]: message`, then related places and help.
+impl Display for Finding<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { line, column } = self.position;
+        let (path, severity) = (self.path.display(), severity_word(self.severity));
+        write!(f, "{path}:{line}:{column}: {severity}[{}]: {}", self.code, self.message)?;
+        if !self.related.is_empty() {
+            let index = LineIndex::new(self.text);
+            for (span, message) in &self.related {
+                let Position { line, column } = index.position(span.start);
+                write!(f, "\n  {path}:{line}:{column}: {message}")?;
+            }
+        }
+        if let Some(help) = &self.help {
+            write!(f, "\n  help: {help}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The word of `--format json` and of the lines.
+pub(crate) fn severity_word(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Note => "note",
+    }
+}
