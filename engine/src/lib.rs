@@ -1,12 +1,37 @@
 //! Runs a plan over the bytes of records.
 //!
 //! In: a [`Plan`] (plain data, made by `sigmill-codegen`) and records as bytes. Out: the rules that
-//! match. No YAML, no I/O, no threads, no clock.
+//! match. No YAML, no I/O, no threads, no clock. A record's way through the modules: [`scan`],
+//! [`index`], [`memo`] and [`field_matcher`], [`condition`]; [`matcher`] drives them.
 
+mod arch;
+mod atom;
+mod condition;
+mod decimal;
+mod field_index;
+mod field_matcher;
+mod field_ref;
+mod grams;
+mod hash;
+mod index;
 mod matcher;
+mod memo;
 mod plan;
 mod rejection;
+mod scan;
+mod shape;
+mod tails;
+mod tape;
+mod text;
+mod value;
+mod wildcard;
 
+pub use atom::{AtomId, Order, Pattern, REGEX_BYTES_MAX, Relation, Test, Text};
+pub use condition::Op;
+pub use decimal::Decimal;
+pub use field_index::{FIELD_STEPS_MAX, FieldId, FieldIndex, KEYWORDS};
 pub use matcher::{Counters, Matcher, MatcherConfig};
-pub use plan::{Plan, PlanRule, RuleId};
+pub use plan::{Cover, Plan, PlanBuilder, PlanRule, PlanSize, RuleId};
 pub use rejection::Rejection;
+pub use text::{fold, fold_char, folded};
+pub use wildcard::WildcardPart;

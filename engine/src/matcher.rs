@@ -1,21 +1,43 @@
-//! Matches records against a plan: owns all state that a worker needs, shares none.
+//! Matches records against a plan: drives the steps and owns all state that a worker needs.
+//!
+//! Scan the bytes, index the fields, match the values of fields with eager atoms (by memo, or by
+//! the field's matcher), wake the rules of the atoms that hold, decide those. Nothing is shared with
+//! other workers; after warm-up nothing is allocated.
+//!
+//! # Soundness
+//! A rule is decided if one of its cover's atoms holds, and only then can it match: codegen chose
+//! the cover so. `codegen/tests/differential.rs` compares the result with the reference interpreter
+//! over random rules and records.
 
 use std::sync::Arc;
 
+use crate::atom::{AtomId, FieldProbe, Probe};
+use crate::condition::{self, Record};
+use crate::field_index::FieldId;
+use crate::field_matcher::{FieldMatcher, Found};
+use crate::field_ref;
+use crate::index::{END, RecordFields};
+use crate::memo::Memo;
+use crate::scan::Scanner;
+use crate::shape::Shapes;
+use crate::tape::{Kind, Tape};
+use crate::value::Texts;
 use crate::{Plan, Rejection, RuleId};
 
-/// Limits of a [`Matcher`].
+/// Limits and switches of a [`Matcher`].
 #[derive(Debug, Clone)]
 pub struct MatcherConfig {
     /// Longest record in bytes.
     pub record_bytes_max: usize,
     /// Deepest nesting of objects and arrays.
     pub depth_max: usize,
+    /// Remember which atoms hold for a value.
+    pub memo: bool,
 }
 
 impl Default for MatcherConfig {
     fn default() -> Self {
-        Self { record_bytes_max: 16 << 20, depth_max: 512 }
+        Self { record_bytes_max: 16 << 20, depth_max: 512, memo: true }
     }
 }
 
@@ -26,6 +48,12 @@ pub struct Counters {
     pub records: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Values looked up, in the memo first.
+    pub values: u64,
+    /// Values that the memo did not know.
+    pub memo_misses: u64,
+    /// Atoms evaluated because a woken rule asked.
+    pub atoms_lazy: u64,
     /// Rules whose condition was run.
     pub rules_woken: u64,
     /// Rules that matched.
@@ -38,13 +66,91 @@ pub struct Matcher {
     plan: Arc<Plan>,
     config: MatcherConfig,
     counters: Counters,
+    scanner: Scanner,
+    tape: Tape,
+    shapes: Shapes,
+    fields: RecordFields,
+    texts: Texts,
+    memo: Memo,
+    found: Found,
+    atoms: AtomStates,
+    woken: Woken,
     matches: Vec<RuleId>,
+}
+
+/// Which atoms are known to hold, or not to, for the record at hand.
+#[derive(Debug)]
+struct AtomStates {
+    epoch: u32,
+    /// `epoch * 2 + holds`
+    states: Vec<u32>,
+}
+
+impl AtomStates {
+    fn begin(&mut self) {
+        self.epoch += 1;
+        if self.epoch >= u32::MAX / 2 {
+            self.states.fill(0);
+            self.epoch = 1;
+        }
+    }
+
+    fn set(&mut self, atom: AtomId, holds: bool) {
+        self.states[atom.0 as usize] = self.epoch * 2 + u32::from(holds);
+    }
+
+    fn get(&self, atom: AtomId) -> Option<bool> {
+        let state = self.states[atom.0 as usize];
+        (state / 2 == self.epoch).then_some(state % 2 == 1)
+    }
+}
+
+/// Step 5, first half: the rules worth deciding, each once.
+#[derive(Debug)]
+struct Woken {
+    epoch: u32,
+    seen: Vec<u32>,
+    rules: Vec<RuleId>,
+}
+
+impl Woken {
+    fn begin(&mut self) {
+        self.rules.clear();
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.seen.fill(0);
+            self.epoch = 1;
+        }
+    }
+
+    fn wake(&mut self, rule: RuleId) {
+        let seen = &mut self.seen[rule.0 as usize];
+        if *seen != self.epoch {
+            *seen = self.epoch;
+            self.rules.push(rule);
+        }
+    }
 }
 
 impl Matcher {
     /// A matcher for `plan`.
     pub fn new(plan: Arc<Plan>, config: MatcherConfig) -> Self {
-        Self { plan, config, counters: Counters::default(), matches: Vec::new() }
+        let patterns = plan.matchers.iter().flatten().map(FieldMatcher::patterns_max).max();
+        Self {
+            scanner: Scanner::new(config.depth_max, config.record_bytes_max),
+            tape: Tape::default(),
+            shapes: Shapes::new(&plan.fields),
+            fields: RecordFields::new(&plan.fields),
+            texts: Texts::default(),
+            memo: Memo::new(),
+            found: Found::new(plan.atoms.len(), patterns.unwrap_or(0)),
+            atoms: AtomStates { epoch: 0, states: vec![0; plan.atoms.len()] },
+            woken: Woken { epoch: 0, seen: vec![0; plan.rules().len()], rules: Vec::new() },
+            counters: Counters::default(),
+            matches: Vec::new(),
+            config,
+            plan,
+        }
     }
 
     /// The plan in force.
@@ -52,9 +158,11 @@ impl Matcher {
         &self.plan
     }
 
-    /// Goes on with another plan. Not to be called within a record.
+    /// Goes on with another plan, from the next record on.
     pub fn set_plan(&mut self, plan: Arc<Plan>) {
-        self.plan = plan;
+        let counters = self.counters;
+        *self = Self::new(plan, self.config.clone());
+        self.counters = counters;
     }
 
     /// What was done so far.
@@ -67,9 +175,196 @@ impl Matcher {
     /// # Errors
     /// The record is refused: it is not a JSON object within the limits.
     pub fn matches(&mut self, record: &[u8]) -> Result<&[RuleId], Rejection> {
-        if record.len() > self.config.record_bytes_max {
-            return Err(Rejection::TooLong);
+        self.matches.clear();
+        self.scanner.scan(record, &mut self.tape)?;
+        let plan = Arc::clone(&self.plan);
+        self.fields.index(
+            record,
+            &mut self.tape,
+            &plan.fields,
+            &mut self.shapes,
+            plan.has_keywords,
+        );
+        self.counters.records += 1;
+        self.counters.bytes += record.len() as u64;
+        self.texts.clear();
+        self.atoms.begin();
+        self.woken.begin();
+        self.match_fields(&plan, record);
+        for rule in &plan.always {
+            self.woken.wake(*rule);
         }
+        self.decide(&plan, record);
         Ok(&self.matches)
+    }
+
+    /// Step 4: finds the eager atoms that hold and wakes their rules.
+    fn match_fields(&mut self, plan: &Plan, record: &[u8]) {
+        for i in 0..self.fields.present.len() {
+            let field = self.fields.present[i];
+            let Some(matcher) = &plan.matchers[field.0 as usize] else { continue };
+            for atom in &matcher.present {
+                self.atoms.set(*atom, true);
+                plan.wakes.get(atom.0).iter().for_each(|rule| self.woken.wake(*rule));
+            }
+            if !matcher.reads_values() {
+                continue;
+            }
+            let mut at = self.fields.first(field);
+            while at != END {
+                self.match_value(plan, record, field, matcher, at);
+                at = self.fields.values[at as usize].next;
+            }
+        }
+    }
+
+    fn match_value(
+        &mut self,
+        plan: &Plan,
+        record: &[u8],
+        field: FieldId,
+        matcher: &FieldMatcher,
+        value: u32,
+    ) {
+        let value = &mut self.fields.values[value as usize];
+        let entry = &self.tape.entries[value.entry as usize];
+        if matches!(entry.kind, Kind::Null | Kind::Object) {
+            return;
+        }
+        self.counters.values += 1;
+        let key = match self.config.memo {
+            true => self.memo.key(field, entry.kind, entry.value.of(record)),
+            false => None,
+        };
+        if let Some(atoms) = key.as_ref().and_then(|key| self.memo.get(key)) {
+            fire(plan, atoms, &mut self.atoms, &mut self.woken);
+            return;
+        }
+        self.counters.memo_misses += 1;
+        let view = self.texts.view(record, &self.tape.entries, value);
+        matcher.run(&view, &plan.probes, &mut self.found);
+        fire(plan, &self.found.holding, &mut self.atoms, &mut self.woken);
+        if let Some(key) = &key {
+            self.memo.insert(key, &self.found.holding);
+        }
+    }
+
+    /// Step 5: runs the conditions of the rules that were woken.
+    fn decide(&mut self, plan: &Plan, record: &[u8]) {
+        self.counters.rules_woken += self.woken.rules.len() as u64;
+        let mut asked = Asked {
+            plan,
+            record,
+            tape: &self.tape,
+            fields: &mut self.fields,
+            texts: &mut self.texts,
+            atoms: &mut self.atoms,
+            lazy: 0,
+        };
+        for rule in &self.woken.rules {
+            if condition::run(plan.programs.get(rule.0), &mut asked) {
+                self.matches.push(*rule);
+            }
+        }
+        self.counters.atoms_lazy += asked.lazy;
+        self.counters.matches += self.matches.len() as u64;
+        self.matches.sort_unstable();
+    }
+}
+
+fn fire(plan: &Plan, holding: &[AtomId], atoms: &mut AtomStates, woken: &mut Woken) {
+    for atom in holding {
+        if atoms.get(*atom) != Some(true) {
+            atoms.set(*atom, true);
+            plan.wakes.get(atom.0).iter().for_each(|rule| woken.wake(*rule));
+        }
+    }
+}
+
+/// What conditions ask of the record at hand.
+struct Asked<'a> {
+    plan: &'a Plan,
+    record: &'a [u8],
+    tape: &'a Tape,
+    fields: &'a mut RecordFields,
+    texts: &'a mut Texts,
+    atoms: &'a mut AtomStates,
+    lazy: u64,
+}
+
+impl Record for Asked<'_> {
+    fn has(&self, field: FieldId) -> bool {
+        self.fields.has(field)
+    }
+
+    fn holds(&mut self, id: AtomId) -> bool {
+        if let Some(known) = self.atoms.get(id) {
+            return known;
+        }
+        let atom = &self.plan.atoms[id.0 as usize];
+        if atom.is_eager {
+            return false;
+        }
+        self.lazy += 1;
+        let holds = match &self.plan.probes[id.0 as usize] {
+            Probe::Field(probe) => self.field_holds(atom.field, *probe),
+            probe => self.value_holds(atom.field, probe),
+        };
+        self.atoms.set(id, holds);
+        holds
+    }
+}
+
+impl Asked<'_> {
+    fn value_holds(&mut self, field: FieldId, probe: &Probe) -> bool {
+        let mut at = self.fields.first(field);
+        while at != END {
+            let value = &mut self.fields.values[at as usize];
+            if probe.holds(&self.texts.view(self.record, &self.tape.entries, value)) {
+                return true;
+            }
+            at = self.fields.values[at as usize].next;
+        }
+        false
+    }
+
+    fn field_holds(&mut self, field: FieldId, probe: FieldProbe) -> bool {
+        match probe {
+            FieldProbe::Exists => self.fields.has(field),
+            FieldProbe::Null => {
+                if !self.fields.has(field) {
+                    return true;
+                }
+                let mut at = self.fields.first(field);
+                while at != END {
+                    let value = self.fields.values[at as usize];
+                    if self.tape.entries[value.entry as usize].kind == Kind::Null {
+                        return true;
+                    }
+                    at = value.next;
+                }
+                false
+            }
+            FieldProbe::FieldRef { other, relation, cased } => {
+                let own = self.collect(field);
+                let others = self.collect(other);
+                field_ref::holds(&own, &others, relation, cased)
+            }
+        }
+    }
+
+    /// Copies of a field's values that have a text.
+    fn collect(&mut self, field: FieldId) -> Vec<field_ref::Element> {
+        let mut elements = Vec::new();
+        let mut at = self.fields.first(field);
+        while at != END {
+            let value = &mut self.fields.values[at as usize];
+            let view = self.texts.view(self.record, &self.tape.entries, value);
+            if view.has_text() {
+                elements.push(field_ref::Element::new(&view));
+            }
+            at = self.fields.values[at as usize].next;
+        }
+        elements
     }
 }

@@ -1,11 +1,21 @@
-//! The compiled rule set: plain data.
+//! The compiled rule set, and how it is put together.
+//!
+//! Codegen interns fields and atoms in a [`PlanBuilder`] and adds rules as programs with covers; the
+//! builder makes the shared matchers. A finished [`Plan`] never changes and is shared by all workers.
+
+use crate::hash::HashMap;
+
+use crate::atom::{AtomId, Probe, Test};
+use crate::condition::Op;
+use crate::field_index::{FieldId, FieldIndex, KEYWORDS};
+use crate::field_matcher::FieldMatcher;
 
 /// A rule of a plan: an index into [`Plan::rules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleId(pub u32);
 
 /// What the plan keeps of a rule.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanRule {
     /// Index of the rule in the list that was compiled.
     pub source: u32,
@@ -13,10 +23,73 @@ pub struct PlanRule {
     pub condition: u32,
 }
 
+/// When a rule has to be decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cover {
+    /// On every record.
+    Always,
+    /// On a record for which one of these atoms holds: on no other can the rule hold. All of them
+    /// can be found by values or presence ([`Test::Null`] and [`Test::FieldRef`] cannot).
+    AnyOf(Vec<AtomId>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Atom {
+    pub(crate) field: FieldId,
+    pub(crate) test: Test,
+    /// It is in a cover: the matchers decide it, for every record.
+    pub(crate) is_eager: bool,
+}
+
+/// Lists of `u32`s, one behind the other.
+#[derive(Debug)]
+pub(crate) struct Lists<T> {
+    ends: Vec<u32>,
+    items: Vec<T>,
+}
+
+impl<T> Default for Lists<T> {
+    fn default() -> Self {
+        Self { ends: Vec::new(), items: Vec::new() }
+    }
+}
+
+impl<T> Lists<T> {
+    fn push(&mut self, items: impl IntoIterator<Item = T>) {
+        self.items.extend(items);
+        self.ends.push(u32::try_from(self.items.len()).expect("lists hold less than 2^32 items"));
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, at: u32) -> &[T] {
+        let start = if at == 0 { 0 } else { self.ends[at as usize - 1] };
+        &self.items[start as usize..self.ends[at as usize] as usize]
+    }
+}
+
 /// A compiled rule set.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Plan {
+    pub(crate) fields: FieldIndex,
+    pub(crate) atoms: Vec<Atom>,
+    pub(crate) probes: Vec<Probe>,
+    /// By field; `None` where the field has no eager atom.
+    pub(crate) matchers: Vec<Option<FieldMatcher>>,
+    /// By atom: the rules to decide when it holds.
+    pub(crate) wakes: Lists<RuleId>,
+    /// Rules to decide on every record.
+    pub(crate) always: Vec<RuleId>,
+    /// By rule.
+    pub(crate) programs: Lists<Op>,
+    /// Some atom looks at every value of the record.
+    pub(crate) has_keywords: bool,
     rules: Vec<PlanRule>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        PlanBuilder::default().build()
+    }
 }
 
 impl Plan {
@@ -28,5 +101,145 @@ impl Plan {
     /// One rule.
     pub fn rule(&self, id: RuleId) -> &PlanRule {
         &self.rules[id.0 as usize]
+    }
+
+    /// Sizes, for reports.
+    pub fn size(&self) -> PlanSize {
+        PlanSize {
+            rules: self.rules.len(),
+            rules_always: self.always.len(),
+            fields: self.fields.len() - 1,
+            atoms: self.atoms.len(),
+            atoms_eager: self.atoms.iter().filter(|atom| atom.is_eager).count(),
+            matcher_bytes: self.matchers.iter().flatten().map(FieldMatcher::bytes).sum(),
+        }
+    }
+
+    /// The rules that are decided on every record.
+    pub fn always(&self) -> &[RuleId] {
+        &self.always
+    }
+}
+
+/// How large a plan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanSize {
+    /// Rules; several conditions of one count each.
+    pub rules: usize,
+    /// Rules decided on every record.
+    pub rules_always: usize,
+    /// Fields that rules name.
+    pub fields: usize,
+    /// Distinct predicates.
+    pub atoms: usize,
+    /// Those that are searched for in every record.
+    pub atoms_eager: usize,
+    /// Memory of the shared matchers, about.
+    pub matcher_bytes: usize,
+}
+
+/// Puts a plan together.
+#[derive(Debug, Default)]
+pub struct PlanBuilder {
+    fields: FieldIndex,
+    atoms: Vec<Atom>,
+    probes: Vec<Probe>,
+    ids: HashMap<(FieldId, Test), AtomId>,
+    covers: Vec<Cover>,
+    programs: Lists<Op>,
+    rules: Vec<PlanRule>,
+}
+
+impl PlanBuilder {
+    /// The id of a field; `None` if its name has too many steps.
+    pub fn field(&mut self, name: &str) -> Option<FieldId> {
+        self.fields.intern(name)
+    }
+
+    /// The id of an atom, new or known.
+    ///
+    /// # Errors
+    /// The regular expression does not compile within its limit; the text says why.
+    pub fn atom(&mut self, field: FieldId, test: Test) -> Result<AtomId, String> {
+        if let Some(id) = self.ids.get(&(field, test.clone())) {
+            return Ok(*id);
+        }
+        let probe = Probe::new(&test)?;
+        let id = AtomId(u32::try_from(self.atoms.len()).map_err(|_| "too many atoms".to_owned())?);
+        self.probes.push(probe);
+        self.atoms.push(Atom { field, test: test.clone(), is_eager: false });
+        self.ids.insert((field, test), id);
+        Ok(id)
+    }
+
+    /// What an atom asks.
+    pub fn test(&self, atom: AtomId) -> (FieldId, &Test) {
+        let atom = &self.atoms[atom.0 as usize];
+        (atom.field, &atom.test)
+    }
+
+    /// The name of a field.
+    pub fn field_name(&self, field: FieldId) -> &str {
+        self.fields.name(field)
+    }
+
+    /// Adds a rule.
+    pub fn rule(&mut self, rule: PlanRule, program: &[Op], cover: Cover) -> RuleId {
+        let id = RuleId(u32::try_from(self.rules.len()).expect("rules are fewer than atoms"));
+        debug_assert!(program.iter().enumerate().all(|(at, op)| match op {
+            Op::JumpIfTrue(to) | Op::JumpIfFalse(to) | Op::JumpIfAbsent(_, to) => {
+                *to as usize > at && *to as usize <= program.len()
+            }
+            _ => true,
+        }));
+        self.rules.push(rule);
+        self.programs.push(program.iter().copied());
+        self.covers.push(cover);
+        id
+    }
+
+    /// Makes the matchers and finishes the plan.
+    pub fn build(mut self) -> Plan {
+        let mut woken: Vec<Vec<RuleId>> = vec![Vec::new(); self.atoms.len()];
+        let mut always = Vec::new();
+        for (rule, cover) in self.covers.iter().enumerate() {
+            let rule = RuleId(rule as u32);
+            match cover {
+                Cover::Always => always.push(rule),
+                Cover::AnyOf(atoms) => {
+                    for atom in atoms {
+                        let is_findable =
+                            !matches!(self.test(*atom).1, Test::Null | Test::FieldRef { .. });
+                        assert!(is_findable, "a cover's atoms can be found by values or presence");
+                        self.atoms[atom.0 as usize].is_eager = true;
+                        if woken[atom.0 as usize].last() != Some(&rule) {
+                            woken[atom.0 as usize].push(rule);
+                        }
+                    }
+                }
+            }
+        }
+        let mut by_field: Vec<Vec<(AtomId, &Test)>> = vec![Vec::new(); self.fields.len()];
+        for (id, atom) in self.atoms.iter().enumerate().filter(|(_, atom)| atom.is_eager) {
+            by_field[atom.field.0 as usize].push((AtomId(id as u32), &atom.test));
+        }
+        let matchers = by_field
+            .into_iter()
+            .map(|atoms| (!atoms.is_empty()).then(|| FieldMatcher::new(atoms)))
+            .collect();
+        let mut wakes = Lists::default();
+        woken.into_iter().for_each(|rules| wakes.push(rules));
+        let has_keywords = self.atoms.iter().any(|atom| atom.field == KEYWORDS);
+        Plan {
+            fields: self.fields,
+            atoms: self.atoms,
+            probes: self.probes,
+            matchers,
+            wakes,
+            always,
+            programs: self.programs,
+            has_keywords,
+            rules: self.rules,
+        }
     }
 }

@@ -1,0 +1,180 @@
+//! Finds many literals in a text by looking at every few bytes only.
+//!
+//! Each pattern contributes a few consecutive 4-byte grams, as many as the text is read with a
+//! stride: wherever the pattern stands, one of these grams is at a place that is looked at. A bitmap
+//! answers most places; what it lets through is looked up in a table and compared with the whole
+//! pattern. The idea is Wu and Manber's (1994); of a pattern's grams the rarest run among all
+//! patterns is taken, so that `.exe` does not fire for everybody.
+//!
+//! # Soundness
+//! A pattern of n bytes has n − 3 grams; with stride s it must give s of them, so patterns shorter
+//! than s + 3 are not taken. The bitmap may let through what is no gram; it never drops one.
+//! The property test below compares with a plain search.
+
+/// Bytes of a gram.
+const GRAM: usize = 4;
+const BITMAP_BITS_MIN: u32 = 10;
+const BITMAP_BITS_MAX: u32 = 18;
+
+/// A set of literals, all of at least `stride + 3` bytes.
+#[derive(Debug)]
+pub(crate) struct Grams {
+    stride: usize,
+    shift: u32,
+    bitmap: Box<[u64]>,
+    /// For each bucket of the hash, where its places begin; one more at the end.
+    starts: Box<[u32]>,
+    bucket_shift: u32,
+    places: Box<[Place]>,
+    patterns: Box<[Box<[u8]>]>,
+}
+
+/// A gram of a pattern.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    gram: u32,
+    pattern: u32,
+    /// Bytes of the pattern before the gram.
+    offset: u32,
+}
+
+#[inline]
+fn hash(gram: u32) -> u32 {
+    gram.wrapping_mul(0x9e37_79b1)
+}
+
+fn gram_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+impl Grams {
+    /// Shortest pattern for a stride.
+    pub(crate) fn len_min(stride: usize) -> usize {
+        stride + GRAM - 1
+    }
+
+    /// `None` if there is no pattern.
+    pub(crate) fn new(patterns: Vec<Box<[u8]>>, stride: usize) -> Option<Self> {
+        if patterns.is_empty() {
+            return None;
+        }
+        let mut counts = std::collections::HashMap::new();
+        for pattern in &patterns {
+            for at in 0..=pattern.len() - GRAM {
+                *counts.entry(gram_at(pattern, at)).or_insert(0u32) += 1;
+            }
+        }
+        let mut places = Vec::with_capacity(patterns.len() * stride);
+        for (id, pattern) in patterns.iter().enumerate() {
+            let starts = pattern.len() + 2 - GRAM - stride;
+            let cost = |from: usize| -> u32 {
+                (from..from + stride).map(|at| counts[&gram_at(pattern, at)]).sum()
+            };
+            let from = (0..starts).min_by_key(|from| cost(*from)).unwrap_or(0);
+            places.extend((from..from + stride).map(|at| Place {
+                gram: gram_at(pattern, at),
+                pattern: id as u32,
+                offset: at as u32,
+            }));
+        }
+        let bits = (places.len() as u32 * 64)
+            .next_power_of_two()
+            .ilog2()
+            .clamp(BITMAP_BITS_MIN, BITMAP_BITS_MAX);
+        let shift = 32 - bits;
+        let mut bitmap = vec![0u64; 1 << (bits - 6)].into_boxed_slice();
+        for place in &places {
+            let bit = hash(place.gram) >> shift;
+            bitmap[(bit >> 6) as usize] |= 1 << (bit & 63);
+        }
+        let bucket_bits = (places.len() as u32 * 2).next_power_of_two().ilog2().clamp(4, 20);
+        let bucket_shift = 32 - bucket_bits;
+        places.sort_by_key(|place| (hash(place.gram) >> bucket_shift, place.gram, place.pattern));
+        let mut starts = vec![0u32; (1 << bucket_bits) + 1];
+        for place in &places {
+            starts[(hash(place.gram) >> bucket_shift) as usize + 1] += 1;
+        }
+        for i in 1..starts.len() {
+            starts[i] += starts[i - 1];
+        }
+        Some(Self {
+            stride,
+            shift,
+            bitmap,
+            starts: starts.into(),
+            bucket_shift,
+            places: places.into(),
+            patterns: patterns.into(),
+        })
+    }
+
+    /// Calls `found` with the index of each pattern that is in the text, possibly more than once.
+    /// `is_wanted` may decline a pattern before it is compared.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        text: &[u8],
+        mut is_wanted: impl FnMut(u32) -> bool,
+        mut found: impl FnMut(u32),
+    ) {
+        let mut at = 0;
+        while let Some(window) = text.get(at..at + GRAM) {
+            let gram = u32::from_le_bytes([window[0], window[1], window[2], window[3]]);
+            let bit = hash(gram) >> self.shift;
+            if self.bitmap[(bit >> 6) as usize] >> (bit & 63) & 1 == 1 {
+                self.confirm(text, at, gram, &mut is_wanted, &mut found);
+            }
+            at += self.stride;
+        }
+    }
+
+    #[inline(never)]
+    fn confirm(
+        &self,
+        text: &[u8],
+        at: usize,
+        gram: u32,
+        is_wanted: &mut impl FnMut(u32) -> bool,
+        found: &mut impl FnMut(u32),
+    ) {
+        let bucket = (hash(gram) >> self.bucket_shift) as usize;
+        let places = &self.places[self.starts[bucket] as usize..self.starts[bucket + 1] as usize];
+        for place in places.iter().filter(|place| place.gram == gram) {
+            let Some(start) = at.checked_sub(place.offset as usize) else { continue };
+            let pattern = &self.patterns[place.pattern as usize];
+            if is_wanted(place.pattern) && text[start..].starts_with(pattern) {
+                found(place.pattern);
+            }
+        }
+    }
+
+    /// Bytes of memory held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bitmap.len() * 8
+            + self.starts.len() * 4
+            + self.places.len() * size_of::<Place>()
+            + self.patterns.iter().map(|p| p.len() + 16).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn finds_what_a_plain_search_finds(
+            patterns in prop::collection::vec("[ab]{7,12}", 1..20),
+            text in "[ab]{0,60}",
+            stride in 1usize..5,
+        ) {
+            let grams = Grams::new(
+                patterns.iter().map(|p| p.as_bytes().into()).collect(), stride).unwrap();
+            let mut found = vec![false; patterns.len()];
+            grams.find(text.as_bytes(), |_| true, |pattern| found[pattern as usize] = true);
+            let wanted: Vec<bool> = patterns.iter().map(|p| text.contains(p.as_str())).collect();
+            prop_assert_eq!(found, wanted);
+        }
+    }
+}

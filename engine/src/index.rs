@@ -1,0 +1,316 @@
+//! Step 3, index: from the entries of a record to the values of the fields that rules name.
+//!
+//! In: a [`Tape`]. Out: for each field that the record has, the list of its values, as
+//! [`FieldIndex`] defines it: a key of the field's whole name wins over nested objects, arrays stand for
+//! their elements, the last of several equal keys counts. Fields no rule names are skipped.
+//!
+//! Equal keys are rare, so they are only looked for (the shapes know them for nothing); when a
+//! record has some, all its objects are gone through once to mark what is superseded, and the record
+//! is indexed again.
+
+use std::collections::HashMap;
+
+use crate::field_index::{ActionId, FieldId, FieldIndex, KEYWORDS, NodeId, ROOT};
+use crate::shape::{ShapeId, Shapes};
+use crate::tape::{Entry, Kind, Tape};
+use crate::text;
+
+/// A value of a field.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FieldValue {
+    /// Its entry on the tape.
+    pub(crate) entry: u32,
+    /// The field's next value, as an index, or [`END`].
+    pub(crate) next: u32,
+    /// Where its texts are, once somebody asked (see [`crate::value`]).
+    pub(crate) text: Option<u32>,
+}
+
+/// Ends a list of values.
+pub(crate) const END: u32 = u32::MAX;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    epoch: u32,
+    first: u32,
+    last: u32,
+}
+
+/// The fields of one record; its buffers are kept from record to record.
+#[derive(Debug)]
+pub(crate) struct RecordFields {
+    epoch: u32,
+    slots: Vec<Slot>,
+    /// The fields the record has, in the order found.
+    pub(crate) present: Vec<FieldId>,
+    pub(crate) values: Vec<FieldValue>,
+    /// Dotted fields that an object around us holds by a key of their whole name.
+    shadows: Vec<FieldId>,
+    /// A key was met that its object had before: the entries have to be marked.
+    met_repeated: bool,
+    seen: HashMap<Vec<u8>, u32>,
+}
+
+/// What indexing reads.
+struct Source<'a> {
+    record: &'a [u8],
+    tape: &'a Tape,
+    index: &'a FieldIndex,
+    /// Marks are set: no key can be repeated.
+    is_marked: bool,
+}
+
+impl RecordFields {
+    pub(crate) fn new(index: &FieldIndex) -> Self {
+        Self {
+            epoch: 0,
+            slots: vec![Slot::default(); index.len()],
+            present: Vec::new(),
+            values: Vec::new(),
+            shadows: Vec::new(),
+            met_repeated: false,
+            seen: HashMap::default(),
+        }
+    }
+
+    /// Indexes a record. `with_keywords`: also lists every text and number under [`KEYWORDS`].
+    pub(crate) fn index(
+        &mut self,
+        record: &[u8],
+        tape: &mut Tape,
+        index: &FieldIndex,
+        shapes: &mut Shapes,
+        with_keywords: bool,
+    ) {
+        shapes.begin_record();
+        let source = Source { record, tape, index, is_marked: false };
+        self.begin();
+        self.object(&source, shapes, 0, Some(ROOT));
+        if with_keywords && !self.met_repeated {
+            self.look_for_repeated_keys(&source, shapes);
+        }
+        if self.met_repeated {
+            self.mark_superseded(record, tape);
+            let source = Source { record, tape, index, is_marked: true };
+            self.begin();
+            self.object(&source, shapes, 0, Some(ROOT));
+        }
+        if with_keywords {
+            self.collect_keywords(tape);
+        }
+    }
+
+    fn begin(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.slots.fill(Slot::default());
+            self.epoch = 1;
+        }
+        self.present.clear();
+        self.values.clear();
+        self.shadows.clear();
+        self.met_repeated = false;
+    }
+
+    /// Whether the record has the field.
+    #[inline]
+    pub(crate) fn has(&self, field: FieldId) -> bool {
+        self.slots[field.0 as usize].epoch == self.epoch
+    }
+
+    /// The index of the field's first value, or [`END`].
+    #[inline]
+    pub(crate) fn first(&self, field: FieldId) -> u32 {
+        let slot = &self.slots[field.0 as usize];
+        if slot.epoch == self.epoch { slot.first } else { END }
+    }
+
+    fn object(
+        &mut self,
+        source: &Source<'_>,
+        shapes: &mut Shapes,
+        object: u32,
+        node: Option<NodeId>,
+    ) {
+        let mark = self.values.len();
+        let shadow_mark = self.shadows.len();
+        let mut at = Some(shapes.root(node));
+        for child in source.tape.children(object) {
+            let entry = &source.tape.entries[child as usize];
+            if entry.is_superseded {
+                continue;
+            }
+            let action = match self.step(source, shapes, &mut at, entry, node) {
+                Ok(Some(action)) => source.index.key_action(action),
+                Ok(None) => continue,
+                Err(Repeated) => {
+                    self.met_repeated = true;
+                    return;
+                }
+            };
+            for (field, is_dotted) in &action.fields {
+                if *is_dotted {
+                    self.cut(*field, mark);
+                    self.shadows.push(*field);
+                }
+                if !self.is_shadowed(*field, shadow_mark) {
+                    self.end(source.tape, *field, child);
+                }
+            }
+            for next in &action.descend {
+                self.descend(source, shapes, child, *next);
+            }
+            if self.met_repeated {
+                return;
+            }
+        }
+        self.shadows.truncate(shadow_mark);
+    }
+
+    /// What the key of `entry` means; `at` is the shape so far, `None` when shapes gave up.
+    #[inline]
+    fn step(
+        &mut self,
+        source: &Source<'_>,
+        shapes: &mut Shapes,
+        at: &mut Option<ShapeId>,
+        entry: &Entry,
+        node: Option<NodeId>,
+    ) -> Result<Option<ActionId>, Repeated> {
+        let key = entry.key.of(source.record);
+        if let Some(from) = *at {
+            if let Some(step) = shapes.step(from, key, entry.key_is_escaped, source.index, node) {
+                *at = Some(step.shape);
+                let is_repeated = step.is_repeated && !source.is_marked;
+                return if is_repeated { Err(Repeated) } else { Ok(step.action) };
+            }
+            // From here on nobody knows whether keys repeat: mark first.
+            if !source.is_marked {
+                return Err(Repeated);
+            }
+            *at = None;
+        }
+        let Some(node) = node else { return Ok(None) };
+        if !entry.key_is_escaped {
+            return Ok(source.index.look_up(node, key));
+        }
+        let mut plain = Vec::new();
+        text::unescape(key, &mut plain);
+        Ok(source.index.look_up(node, &plain))
+    }
+
+    fn descend(&mut self, source: &Source<'_>, shapes: &mut Shapes, value: u32, node: NodeId) {
+        match source.tape.entries[value as usize].kind {
+            Kind::Object => self.object(source, shapes, value, Some(node)),
+            Kind::Array => {
+                for element in source.tape.children(value) {
+                    self.descend(source, shapes, element, node);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An object further out has the field by a key of its whole name.
+    #[inline]
+    fn is_shadowed(&self, field: FieldId, own: usize) -> bool {
+        own > 0 && self.shadows[..own].contains(&field)
+    }
+
+    /// The value at the end of a field's way.
+    fn end(&mut self, tape: &Tape, field: FieldId, value: u32) {
+        let slot = &mut self.slots[field.0 as usize];
+        if slot.epoch != self.epoch {
+            *slot = Slot { epoch: self.epoch, first: END, last: END };
+            self.present.push(field);
+        }
+        if tape.entries[value as usize].kind == Kind::Array {
+            for element in tape.children(value) {
+                self.end(tape, field, element);
+            }
+            return;
+        }
+        self.push(field, value);
+    }
+
+    fn push(&mut self, field: FieldId, entry: u32) {
+        let at = self.values.len() as u32;
+        self.values.push(FieldValue { entry, next: END, text: None });
+        let slot = &mut self.slots[field.0 as usize];
+        match slot.last {
+            END => slot.first = at,
+            last => self.values[last as usize].next = at,
+        }
+        slot.last = at;
+    }
+
+    /// Forgets the field's values from `mark` on.
+    fn cut(&mut self, field: FieldId, mark: usize) {
+        if !self.has(field) {
+            return;
+        }
+        let slot = &mut self.slots[field.0 as usize];
+        let (mut at, mut last) = (slot.first, END);
+        while at != END && (at as usize) < mark {
+            last = at;
+            at = self.values[at as usize].next;
+        }
+        match last {
+            END => slot.first = END,
+            last => self.values[last as usize].next = END,
+        }
+        slot.last = last;
+    }
+
+    /// Sets `met_repeated` if any object of the record has a key twice.
+    fn look_for_repeated_keys(&mut self, source: &Source<'_>, shapes: &mut Shapes) {
+        for object in 1..source.tape.entries.len() as u32 {
+            if source.tape.entries[object as usize].kind == Kind::Object {
+                self.object(source, shapes, object, None);
+                if self.met_repeated {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Marks every member that a later one of the same object supersedes.
+    fn mark_superseded(&mut self, record: &[u8], tape: &mut Tape) {
+        for object in 0..tape.entries.len() as u32 {
+            if tape.entries[object as usize].kind != Kind::Object {
+                continue;
+            }
+            self.seen.clear();
+            let mut at = object + 1;
+            while at < tape.entries[object as usize].next {
+                let mut key = Vec::new();
+                text::unescape(tape.entries[at as usize].key.of(record), &mut key);
+                if let Some(earlier) = self.seen.insert(key, at) {
+                    tape.entries[earlier as usize].is_superseded = true;
+                }
+                at = tape.entries[at as usize].next;
+            }
+        }
+        self.seen.clear();
+    }
+
+    /// Lists every text and number that is not superseded.
+    fn collect_keywords(&mut self, tape: &Tape) {
+        self.slots[KEYWORDS.0 as usize] = Slot { epoch: self.epoch, first: END, last: END };
+        self.present.push(KEYWORDS);
+        let mut at = 0;
+        while let Some(entry) = tape.entries.get(at as usize) {
+            if entry.is_superseded {
+                at = entry.next;
+                continue;
+            }
+            if matches!(entry.kind, Kind::Text | Kind::EscapedText | Kind::Number) {
+                self.push(KEYWORDS, at);
+            }
+            at += 1;
+        }
+    }
+}
+
+/// A key that its object had before, or might have had.
+struct Repeated;
