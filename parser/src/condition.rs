@@ -1,8 +1,20 @@
 //! Conditions: `selection and not 1 of filter_*` as a tree.
 //!
 //! Identifiers are resolved when the tree is built: a tree that exists names selections that exist.
+//! Trees are shallow whatever was written: `and` and `or` chains are flat, and brackets and `not` may
+//! be nested [`DEPTH_MAX`] deep.
+
+mod aggregation;
+mod lexer;
+mod parse;
+
+pub use aggregation::{Aggregation, AggregationFunction, AggregationRelation};
+pub(crate) use parse::{Context, read};
 
 use crate::span::Span;
+
+/// The deepest nesting of brackets and `not`.
+pub(crate) const DEPTH_MAX: usize = 100;
 
 /// A condition. Precedence, from weak to strong: `or`, `and`, `not`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,28 +2,53 @@
 //!
 //! In: the text of a rule document (YAML or JSON, several documents in one text). Out: a typed tree
 //! per document and a list of diagnostics. Nothing here reads files or knows how rules are matched.
+//!
+//! ```
+//! let parsed = sigmill_parser::parse(
+//!     "title: Whoami\nlogsource: {category: process_creation}\n\
+//!      detection: {sel: {Image|endswith: '\\whoami.exe'}, condition: sel}\n",
+//! );
+//! assert!(parsed.diagnostics.is_empty());
+//! let sigmill_parser::Document::Rule(rule) = &parsed.documents[0] else { panic!("a rule") };
+//! assert_eq!(rule.title.node, "Whoami");
+//! ```
 
 #![forbid(unsafe_code)]
 
+mod cidr;
+mod collection;
 mod condition;
 mod diagnostic;
+mod encode;
+mod encoding;
+mod escape;
 mod field_mapping;
 mod modifier;
 mod predicate;
+mod reader;
+mod regex;
 mod rule;
 mod span;
+mod suggest;
+mod windash;
 pub mod yaml;
 
-pub use condition::{Expr, Quantifier};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use condition::{Aggregation, AggregationFunction, AggregationRelation, Expr, Quantifier};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use field_mapping::FieldMapping;
 pub use modifier::Modifier;
-pub use predicate::{Comparison, Number, Part, Pattern, Predicate, Regex, Relation, Test};
+pub use predicate::{Comparison, Number, Part, Pattern, Predicate, Regex, Relation, Test, TimePart};
 pub use rule::{
     Block, Condition, DetectionItem, DetectionSection, KafkaBlock, Level, Logsource, Rule,
     Selection, Value,
 };
 pub use span::{LineIndex, Position, Span, Spanned};
+
+use reader::Reader;
+use yaml::Node;
 
 /// What a text holds: the rules that can be loaded, and what is wrong with it.
 #[derive(Debug, Default)]
@@ -42,12 +67,71 @@ pub enum Document {
     Rule(Box<Rule>),
 }
 
+/// How a text is read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseOptions {
+    /// The values of `%name%` under `expand`; they may hold wildcards. A rule with a placeholder that
+    /// has no value here cannot be loaded.
+    pub placeholders: BTreeMap<String, Vec<String>>,
+}
+
 /// Reads every document of a text.
-pub fn parse(_text: &str) -> Parsed {
-    Parsed::default()
+pub fn parse(text: &str) -> Parsed {
+    parse_with(text, &ParseOptions::default())
 }
 
 /// Reads every document of a file's bytes; what is not UTF-8 is a diagnostic.
-pub fn parse_bytes(_bytes: &[u8]) -> Parsed {
-    Parsed::default()
+pub fn parse_bytes(bytes: &[u8]) -> Parsed {
+    parse_bytes_with(bytes, &ParseOptions::default())
+}
+
+/// As [`parse_bytes`], with options.
+pub fn parse_bytes_with(bytes: &[u8], options: &ParseOptions) -> Parsed {
+    match encoding::decode(bytes) {
+        Ok(text) => parse_with(text, options),
+        Err(diagnostic) => Parsed { documents: Vec::new(), diagnostics: vec![diagnostic] },
+    }
+}
+
+/// Reads every document of a text, with options.
+pub fn parse_with(text: &str, options: &ParseOptions) -> Parsed {
+    if let Err(diagnostic) = encoding::check(text) {
+        return Parsed { documents: Vec::new(), diagnostics: vec![diagnostic] };
+    }
+    let (nodes, diagnostics) = yaml::load(text);
+    if nodes.is_empty() && diagnostics.is_empty() {
+        let diagnostic = Diagnostic::error(Code::EmptyDocument, Span::default())
+            .message("the text holds no document");
+        return Parsed { documents: Vec::new(), diagnostics: vec![diagnostic] };
+    }
+    let mut reader = Reader { source: text, options, diagnostics };
+    let mut documents = Vec::new();
+    for root in collection::flatten(&mut reader, nodes) {
+        documents.extend(document(&mut reader, root));
+    }
+    let mut diagnostics = reader.diagnostics;
+    diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
+    Parsed { documents, diagnostics }
+}
+
+/// Reads one document, of whatever type it is.
+fn document(reader: &mut Reader<'_>, root: Node) -> Option<Document> {
+    let is_inside = |diagnostic: &Diagnostic| {
+        diagnostic.is_blocking() && root.span.range().contains(&(diagnostic.span.start as usize))
+    };
+    // What the YAML reader found, such as a repeated key.
+    let is_broken = reader.diagnostics.iter().any(is_inside);
+    let before = reader.diagnostics.len();
+    if root.as_mapping().is_none() {
+        let diagnostic = Diagnostic::error(Code::TypeError, root.span)
+            .message(format!("a rule has to be a map, not {}", root.describe()));
+        reader.report(diagnostic);
+        return None;
+    }
+    let root = Arc::new(root);
+    let document =
+        reader::rule::read(reader, &root).map(|rule| Document::Rule(Box::new(rule)));
+    let is_broken = is_broken || reader.diagnostics[before..].iter().any(Diagnostic::is_blocking);
+    document.filter(|_| !is_broken)
 }

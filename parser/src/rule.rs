@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::condition::Expr;
+use crate::condition::{Aggregation, Expr};
 use crate::modifier::Modifier;
 use crate::predicate::Predicate;
 use crate::span::{Span, Spanned};
@@ -43,6 +43,21 @@ pub struct Rule {
     pub kafka: Option<KafkaBlock>,
     /// The document it was read from, whole: to write the rule to a topic again without loss.
     pub document: Arc<Node>,
+}
+
+impl Rule {
+    /// The whole document as one JSON object: every attribute, also those that nothing here reads.
+    /// Reading it again gives the same rule.
+    pub fn to_json(&self) -> String {
+        document_json(&self.document)
+    }
+}
+
+/// A document as JSON. Scalars have their types where types have a meaning; elsewhere a spelling that
+/// JSON does not have stays a text.
+pub(crate) fn document_json(document: &Node) -> String {
+    let is_typed = |key: &str| matches!(key, "detection" | "correlation" | "filter");
+    crate::yaml::to_json_with(document, &is_typed)
 }
 
 /// `level`, in rising order.
@@ -172,4 +187,6 @@ pub struct Condition {
     pub text: Spanned<String>,
     /// Its tree, with every name resolved to selections that exist.
     pub expr: Expr,
+    /// The obsolete part behind a pipe; only in rules with a `timeframe`.
+    pub aggregation: Option<Aggregation>,
 }

@@ -18,6 +18,7 @@ mod scalar;
 pub use json::{to_json, to_json_with, write_text};
 pub use load::load;
 pub(crate) use place::place_in_scalar;
+pub(crate) use scalar::number;
 pub use scalar::{Resolved, Scalar, Style};
 
 use crate::span::Span;
