@@ -157,3 +157,56 @@ pub(crate) fn severity_word(severity: Severity) -> &'static str {
         Severity::Note => "note",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sigmill_runtime::rule_files;
+
+    /// A file with an error in its second line.
+    fn loaded() -> (tempfile::TempDir, rule_files::RuleFiles) {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "title: Größe\ndetection: [\n";
+        std::fs::write(folder.path().join("rule.yml"), text).unwrap();
+        let loaded = rule_files::load(&[folder.path()]).unwrap();
+        (folder, loaded)
+    }
+
+    #[test]
+    fn an_excerpt_shows_the_line_and_the_help() {
+        let (_folder, loaded) = loaded();
+        let file = &loaded.files[0];
+        let start = "title: ".len();
+        let finding = Finding {
+            help: Some("write it shorter".to_owned()),
+            related: vec![(Span::new(0, 5), "the key".to_owned())],
+            ..Finding::new(
+                file,
+                Span::new(start, start + "Größe".len()),
+                Severity::Warning,
+                code::REPEATED_ID,
+                "the title is long".to_owned(),
+            )
+        };
+        let excerpt = finding.excerpt();
+        for part in ["SM0901", "the title is long", "Größe", "^^^^^", "write it shorter", "the key"]
+        {
+            assert!(excerpt.contains(part), "no {part} in:\n{excerpt}");
+        }
+    }
+
+    #[test]
+    fn spans_outside_the_text_or_inside_a_character_do_not_panic() {
+        let (_folder, loaded) = loaded();
+        let file = &loaded.files[0];
+        for start in 0..file.text.len() + 5 {
+            for end in [start, start + 1, usize::MAX] {
+                let span = Span::new(start, end);
+                let message = "x".to_owned();
+                let finding = Finding::new(file, span, Severity::Note, "SM0000", message);
+                assert!(finding.excerpt().contains("SM0000"));
+                assert!(finding.to_string().contains(": note[SM0000]: x"));
+            }
+        }
+    }
+}

@@ -6,6 +6,7 @@
 mod commands;
 mod diagnostics;
 mod exit;
+mod match_output;
 mod progress;
 mod rule_set;
 mod stdio;

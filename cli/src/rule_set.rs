@@ -10,7 +10,7 @@ use anyhow::{Context as _, anyhow};
 use sigmill_codegen::CompileOptions;
 use sigmill_engine::Plan;
 use sigmill_parser::{FieldMapping, LineIndex, Rule, Severity};
-use sigmill_runtime::rule_files::{self, RuleFiles};
+use sigmill_runtime::rule_files::{self, LoadedRule, RuleFiles};
 
 use crate::diagnostics::{Finding, code};
 use crate::exit::{Exit, Failure, OrExit as _};
@@ -22,7 +22,15 @@ pub(crate) struct RuleSet {
     /// What the matchers run.
     pub(crate) plan: Arc<Plan>,
     /// The rules that the plan's `source` numbers count through.
-    pub(crate) rules: Vec<Arc<Rule>>,
+    pub(crate) rules: Vec<PlacedRule>,
+}
+
+/// A rule and where its title stands.
+#[derive(Debug)]
+pub(crate) struct PlacedRule {
+    pub(crate) rule: Arc<Rule>,
+    pub(crate) path: String,
+    pub(crate) line: usize,
 }
 
 /// Loads and compiles.
@@ -61,7 +69,17 @@ pub(crate) fn load(
     if is_strict && failed_count > 0 {
         return Err(Failure::Error(Exit::Rules, anyhow!("--strict: {summary}")));
     }
-    Ok(RuleSet { plan: Arc::new(compiled.plan), rules })
+    Ok(RuleSet { plan: Arc::new(compiled.plan), rules: placed(&loaded) })
+}
+
+fn placed(loaded: &RuleFiles) -> Vec<PlacedRule> {
+    let place = |source: &LoadedRule| {
+        let file = &loaded.files[source.file];
+        let line = LineIndex::new(&file.text).position(source.rule.title.span.start).line;
+        let path = file.path.display().to_string();
+        PlacedRule { rule: Arc::clone(&source.rule), path, line }
+    };
+    loaded.rules.iter().map(place).collect()
 }
 
 /// Reads a field-mapping file.

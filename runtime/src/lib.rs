@@ -2,5 +2,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod detection;
 pub mod match_files;
 pub mod rule_files;

@@ -9,6 +9,7 @@
 //! the same memory and a slow reader of the output slows the input down.
 
 mod block;
+mod event_time;
 mod source;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use sigmill_engine::{Matcher, MatcherConfig, Plan, Rejection, RuleId};
 
 use self::block::{BlockReader, BlockSizes};
+pub use self::event_time::event_time;
 pub use self::source::Source;
 
 /// Limits and sizes.
@@ -54,6 +56,10 @@ impl Default for MatchFilesConfig {
 pub struct MatchedLine<'a> {
     /// Its number, from 0 over all sources.
     pub line: u64,
+    /// Index of its source.
+    pub source: usize,
+    /// Its number within the source, from 0.
+    pub source_line: u64,
     /// Its bytes, without the line end.
     pub record: &'a [u8],
     /// The rules, in rising order.
@@ -145,7 +151,8 @@ where
         let _ = free_sender.send(Buffers::default());
     }
     thread::scope(|scope| {
-        let reader = scope.spawn(|| read_blocks(sources, config, free, read_sender));
+        // The reader's ends go with it: that is how the workers learn that there is no more.
+        let reader = scope.spawn(move || read_blocks(sources, config, &free, &read_sender));
         for _ in 0..config.threads.get() {
             let (read, done_sender) = (read.clone(), done_sender.clone());
             let matcher = Matcher::new(Arc::clone(plan), config.matcher.clone());
@@ -195,8 +202,8 @@ struct DoneBlock {
 fn read_blocks(
     sources: &[Source],
     config: &MatchFilesConfig,
-    free: Receiver<Buffers>,
-    read: Sender<ReadBlock>,
+    free: &Receiver<Buffers>,
+    read: &Sender<ReadBlock>,
 ) -> Result<(), MatchFilesError> {
     let stored_bytes_read = Arc::new(AtomicU64::new(0));
     let mut sequence = 0;
@@ -257,7 +264,13 @@ fn match_blocks<R: Fn(&MatchedLine<'_>, &mut Vec<u8>)>(
                 Ok(rules) => {
                     summary.lines_matched += 1;
                     summary.matches += rules.len() as u64;
-                    let line = MatchedLine { line: block.line_first + at, record, rules };
+                    let line = MatchedLine {
+                        line: block.line_first + at,
+                        source: block.source,
+                        source_line: block.source_line_first + at,
+                        record,
+                        rules,
+                    };
                     render(&line, &mut block.buffers.text);
                 }
                 Err(Rejection::Empty) => summary.lines_empty += 1,

@@ -8,16 +8,15 @@ use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use sigmill_engine::RuleId;
-use sigmill_parser::Rule;
+use clap::Args;
 use sigmill_runtime::match_files::{
-    MatchFilesConfig, MatchFilesError, MatchedLine, Source, Summary, match_files,
+    MatchFilesConfig, MatchFilesError, Source, Summary, match_files,
 };
 
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::match_output::{MatchFormat, MatchOutput};
 use crate::progress;
-use crate::rule_set::{self, RuleSet};
+use crate::rule_set;
 use crate::stdio::{counted, say};
 
 /// Match the events of files against rules.
@@ -58,12 +57,6 @@ pub(crate) struct MatchArgs {
     files: Vec<OsString>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum MatchFormat {
-    /// Line number (from 0 over all input), tab, rule id (the title where a rule has none).
-    Tsv,
-}
-
 /// Runs the command.
 pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
     let sources: Vec<Source> = args.files.iter().map(|file| Source::from_argument(file)).collect();
@@ -73,13 +66,13 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
 
     let mut config = MatchFilesConfig::default();
     config.threads = args.threads.unwrap_or(config.threads);
-    let names = RuleNames::new(&rule_set);
+    let output = MatchOutput::new(args.format, &args.time_field, &sources, &rule_set);
     let mut stdout = io::stdout().lock();
     let result = match_files(
         &sources,
         &rule_set.plan,
         &config,
-        |line, text| names.write_tsv(line, text),
+        |line, text| output.write(line, text),
         |block| {
             bar.set_position(block.stored_bytes_read);
             stdout.write_all(block.text)?;
@@ -107,39 +100,6 @@ fn stored_bytes(sources: &[Source]) -> Result<Option<u64>, Failure> {
         total = total.zip(bytes).map(|(total, bytes)| total + bytes);
     }
     Ok(total)
-}
-
-/// What is printed for each rule, and in which order.
-struct RuleNames {
-    /// By `RuleId`: id, or title.
-    names: Vec<String>,
-}
-
-impl RuleNames {
-    fn new(rule_set: &RuleSet) -> Self {
-        let name = |rule: &Rule| {
-            let name = rule.id.as_ref().unwrap_or(&rule.title);
-            // A title may hold anything, and a line must stay a line of two columns.
-            name.node.replace(|c: char| c.is_control(), " ")
-        };
-        let rules = rule_set.plan.rules().iter();
-        Self { names: rules.map(|rule| name(&rule_set.rules[rule.source as usize])).collect() }
-    }
-
-    fn name(&self, rule: RuleId) -> &str {
-        &self.names[rule.0 as usize]
-    }
-
-    /// A line of output for each rule. Two rules of one id, or two conditions of one rule, give one.
-    fn write_tsv(&self, line: &MatchedLine<'_>, text: &mut Vec<u8>) {
-        let mut names: Vec<&str> = line.rules.iter().map(|rule| self.name(*rule)).collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            // Writing to a `Vec` does not fail.
-            let _ = writeln!(text, "{}\t{name}", line.line);
-        }
-    }
 }
 
 /// The summary on standard error.

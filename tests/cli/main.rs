@@ -1,0 +1,12 @@
+//! The `sigmill` command as a user runs it: arguments, output, exit status.
+
+#![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking too.
+
+#[cfg(unix)]
+mod launchers;
+mod lint;
+mod match_inputs;
+mod match_output;
+mod match_rules;
+mod sandbox;
+mod usage;
