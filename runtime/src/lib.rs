@@ -1,7 +1,35 @@
 //! Sources and sinks, workers, the rule store and hot swap, delivery.
+//!
+//! ```text
+//! settings ─► processor ─┬─► rules_reader ─► rule_store ─► codegen ─► rule set, swapped in
+//!                        └─► worker × n: batch ─► engine ─► detection ─► emit ─► commit
+//! ```
+//! The way of a record is in [`worker`]; what may be committed is in [`commit`]. Files and stdin go
+//! through [`match_files`].
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+pub mod admin;
+mod batch;
+pub mod client;
+mod clock;
+pub mod commit;
+pub mod demo;
 pub mod detection;
+pub mod embedded_broker;
+pub mod emit;
+pub mod latency;
 pub mod match_files;
+pub mod metrics;
+pub mod processor;
+pub mod properties;
+mod rate_limit;
 pub mod rule_files;
+pub mod rule_store;
+mod rules_reader;
+pub mod rules_topic;
+pub mod run_error;
+pub mod settings;
+pub mod shutdown;
+mod sys;
+pub mod worker;

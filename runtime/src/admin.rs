@@ -1,0 +1,136 @@
+//! Topics: which there are, and making those that are missing.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::types::RDKafkaErrorCode;
+
+use crate::client::{self, ClientLog, LogContext};
+use crate::run_error::RunError;
+use crate::settings::kafka::KafkaSettings;
+use crate::shutdown::Shutdown;
+
+/// How long one request may take before it is asked again.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A topic that has to exist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicSpec {
+    /// Its name.
+    pub name: String,
+    /// How many partitions it gets; -1: the broker's default.
+    pub partition_count: i32,
+    /// It keeps the last record of each key.
+    pub is_compacted: bool,
+}
+
+/// Talks to the brokers about topics.
+pub struct Admin {
+    client: AdminClient<LogContext>,
+    bootstrap_servers: String,
+    replication_factor: i32,
+}
+
+impl Admin {
+    /// A client; nothing is connected yet.
+    ///
+    /// # Errors
+    /// The client's settings contradict each other.
+    pub fn new(kafka: &KafkaSettings, replication_factor: i32) -> Result<Self, RunError> {
+        let context = LogContext(ClientLog::new("admin"));
+        let client = client::admin_config(kafka)
+            .create_with_context(context)
+            .map_err(|error| RunError::Client { client: "admin", error })?;
+        let bootstrap_servers = kafka.bootstrap_servers.clone();
+        Ok(Self { client, bootstrap_servers, replication_factor })
+    }
+
+    /// The names of all topics, as soon as a broker answers.
+    ///
+    /// # Errors
+    /// None answers within `timeout`, or a stop was asked for.
+    pub fn topics(&self, timeout: Duration, shutdown: &Shutdown) -> Result<Vec<String>, RunError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            if shutdown.is_asked() {
+                return Err(RunError::Stopped);
+            }
+            // Short requests: a stop should not have to wait for a broker that is away.
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.client.inner().fetch_metadata(None, left.min(Duration::from_secs(1))) {
+                Ok(metadata) => {
+                    return Ok(metadata.topics().iter().map(|t| t.name().to_owned()).collect());
+                }
+                Err(error) if left.is_zero() => {
+                    return Err(RunError::Broker {
+                        bootstrap_servers: self.bootstrap_servers.clone(),
+                        error,
+                    });
+                }
+                Err(error) => tracing::debug!(%error, "No broker answers yet."),
+            }
+        }
+    }
+
+    /// Makes the topics that are not in `existing`. One that exists all the same is no error.
+    ///
+    /// # Errors
+    /// The first topic that cannot be made.
+    pub fn create_missing(
+        &self,
+        existing: &[String],
+        topics: &[TopicSpec],
+    ) -> Result<(), RunError> {
+        for topic in topics.iter().filter(|topic| !existing.contains(&topic.name)) {
+            self.create(topic)?;
+            tracing::info!(topic = topic.name, "Created the topic.");
+        }
+        Ok(())
+    }
+
+    fn create(&self, topic: &TopicSpec) -> Result<(), RunError> {
+        let replication = TopicReplication::Fixed(self.replication_factor);
+        let mut new = NewTopic::new(&topic.name, topic.partition_count, replication);
+        if topic.is_compacted {
+            new = new.set("cleanup.policy", "compact");
+        }
+        let options = AdminOptions::new()
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .operation_timeout(Some(REQUEST_TIMEOUT));
+        let refuse = |reason: String| RunError::Topic { topic: topic.name.clone(), reason };
+        match block_on(self.client.create_topics([&new], &options)) {
+            Err(error) => Err(refuse(error.to_string())),
+            Ok(results) => match results.into_iter().next() {
+                Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) => Ok(()),
+                Some(Err((_, code))) => Err(refuse(code.to_string())),
+                None => Err(refuse("the broker's answer names no topic".into())),
+            },
+        }
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Waits for an answer on this thread: the admin client has a thread of its own that wakes it.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}

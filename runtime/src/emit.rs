@@ -1,0 +1,470 @@
+//! Step 7, emit: detections go out, and acknowledgements come back.
+//!
+//! In: matches, and records to be put aside. Out: records in the output topics, and a [`Ledger`] that
+//! knows which offsets are safe. Everything sent is in flight until a broker acknowledged it or it is
+//! known that none ever will:
+//!
+//! | a delivery fails because of | what follows |
+//! |---|---|
+//! | the network, a broker, a time-out | it is sent again, for ever; nothing beyond it is committed |
+//! | a rule's own topic (missing, forbidden) | it goes to the default output topic, with a header |
+//! | the default output topic (missing, forbidden) | it is sent again, for ever, with an error in the log |
+//! | the detection itself (too large) | it goes to the dead-letter topic if there is one; else it is counted, logged, and given up |
+//! | the dead-letter topic, for whatever lasting reason | it is counted, logged, and given up |
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
+use tracing::error;
+
+use crate::client::{self, ClientLog};
+use crate::clock;
+use crate::commit::{Flight, FlightId, FlightKind, Ledger, Slot};
+use crate::detection::Event;
+use crate::latency::{Latencies, Stage};
+use crate::metrics::{Counts, Metric};
+use crate::rate_limit::RateLimit;
+use crate::rule_store::ActiveRule;
+use crate::run_error::RunError;
+use crate::settings::Settings;
+
+/// How long a delivery that failed waits before it is sent again.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+/// The header that names the topic a detection was meant for.
+const HEADER_OUTPUT_TOPIC: &str = "sigmill.output.topic";
+/// The header that says why something is in the dead-letter topic.
+const HEADER_REASON: &str = "sigmill.reason";
+
+/// What a producer reports of one delivery.
+struct Report {
+    id: FlightId,
+    failure: Option<(RDKafkaErrorCode, Outgoing)>,
+}
+
+/// The producer's callbacks: they run inside its `poll`, on the worker's thread.
+struct DeliveryContext {
+    log: ClientLog,
+    reports: Mutex<Vec<Report>>,
+}
+
+impl ClientContext for DeliveryContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.log.line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(&error, reason);
+    }
+}
+
+impl ProducerContext for DeliveryContext {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, id: usize) {
+        let id = FlightId(id);
+        let failure = match result {
+            Ok(_) => None,
+            Err((error, message)) => {
+                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+                let outgoing = Outgoing {
+                    topic: message.topic().to_owned(),
+                    key: message.key().map(<[u8]>::to_vec),
+                    payload: message.payload().unwrap_or_default().to_vec(),
+                    timestamp: message.timestamp().to_millis(),
+                    headers: message.headers().map(|headers| headers.detach()),
+                    id,
+                    due: Instant::now() + RETRY_PAUSE,
+                };
+                Some((code, outgoing))
+            }
+        };
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        reports.push(Report { id, failure });
+    }
+}
+
+/// Something to send, with a copy of all its bytes.
+struct Outgoing {
+    topic: String,
+    key: Option<Vec<u8>>,
+    payload: Vec<u8>,
+    timestamp: Option<i64>,
+    headers: Option<OwnedHeaders>,
+    id: FlightId,
+    due: Instant,
+}
+
+/// What a failed delivery means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// It may work the next time.
+    Passing,
+    /// The topic does not take records.
+    Topic,
+    /// Nobody will ever take this record.
+    Record,
+    /// The producer itself is at its end.
+    Fatal,
+}
+
+fn cause(code: RDKafkaErrorCode) -> Cause {
+    use RDKafkaErrorCode as Code;
+    match code {
+        Code::MessageSizeTooLarge
+        | Code::InvalidMessage
+        | Code::InvalidMessageSize
+        | Code::MessageBatchTooLarge
+        | Code::InvalidRecord
+        | Code::InvalidTimestamp
+        | Code::InvalidArgument => Cause::Record,
+        Code::TopicAuthorizationFailed
+        | Code::UnknownTopicOrPartition
+        | Code::UnknownTopic
+        | Code::UnknownPartition
+        | Code::InvalidTopic
+        | Code::PolicyViolation => Cause::Topic,
+        Code::Fatal
+        | Code::InvalidProducerEpoch
+        | Code::ProducerFenced
+        | Code::UnknownProducerId
+        | Code::ClusterAuthorizationFailed => Cause::Fatal,
+        _ => Cause::Passing,
+    }
+}
+
+/// A record of a data topic, as far as sending needs it.
+pub struct SourceRecord<'a, M: Message> {
+    /// The record.
+    pub message: &'a M,
+    /// Its partition in the ledger.
+    pub slot: Slot,
+}
+
+/// Sends for one worker.
+pub struct Emitter {
+    producer: BaseProducer<DeliveryContext>,
+    /// Which offsets are safe to commit.
+    pub ledger: Ledger,
+    /// What the worker counted; the worker moves it on.
+    pub counts: Counts,
+    /// What the worker measured.
+    pub latencies: Latencies,
+    retries: VecDeque<Outgoing>,
+    buf: Vec<u8>,
+    reports: Vec<Report>,
+    output_topic: String,
+    deadletter_topic: Option<String>,
+    records_max: usize,
+    bytes_max: usize,
+    fatal: Option<String>,
+    limit: RateLimit,
+}
+
+impl Emitter {
+    /// With a producer of its own.
+    ///
+    /// # Errors
+    /// The producer's settings are refused.
+    pub fn new(settings: &Settings, worker: usize) -> Result<Self, RunError> {
+        let mut config = client::producer_config(&settings.kafka);
+        if config.get("message.max.bytes").is_none() {
+            // A detection holds its record: the broker shall say what is too large, not the client.
+            let bytes = settings.record_bytes_max.saturating_mul(2).saturating_add(1 << 20);
+            config.set("message.max.bytes", bytes.clamp(1 << 20, 1_000_000_000).to_string());
+        }
+        let context = DeliveryContext {
+            log: ClientLog::new(format!("producer {worker}")),
+            reports: Mutex::default(),
+        };
+        let producer = config
+            .create_with_context(context)
+            .map_err(|error| RunError::Client { client: "producer", error })?;
+        Ok(Self {
+            producer,
+            ledger: Ledger::new(),
+            counts: Counts::default(),
+            latencies: Latencies::default(),
+            retries: VecDeque::new(),
+            buf: Vec::new(),
+            reports: Vec::new(),
+            output_topic: settings.output_topic.clone(),
+            deadletter_topic: settings.deadletter_topic.clone(),
+            records_max: settings.in_flight_records_max,
+            bytes_max: settings.in_flight_bytes_max,
+            fatal: None,
+            limit: RateLimit::new(Duration::from_secs(10)),
+        })
+    }
+
+    /// Whether another record may be worked on: not too much is in flight.
+    pub fn is_ready(&self) -> bool {
+        self.retries.is_empty()
+            && self.ledger.in_flight_count() < self.records_max
+            && self.ledger.in_flight_bytes() < self.bytes_max
+    }
+
+    /// Whether so much was acknowledged that a pause may end.
+    pub fn is_relieved(&self) -> bool {
+        self.retries.is_empty()
+            && self.ledger.in_flight_count() <= self.records_max / 2
+            && self.ledger.in_flight_bytes() <= self.bytes_max / 2
+    }
+
+    /// Why the producer cannot go on.
+    pub fn fatal(&self) -> Option<&str> {
+        self.fatal.as_deref()
+    }
+
+    /// Sends the detection of `rule` for a record.
+    pub fn send_detection<M: Message>(
+        &mut self,
+        record: &SourceRecord<'_, M>,
+        rule: &ActiveRule,
+        event: &Event<'_>,
+    ) {
+        let mut buf = std::mem::take(&mut self.buf);
+        buf.clear();
+        rule.template.write(&mut buf, clock::now_ms(), event);
+        let headers = record.message.headers().map(|headers| forward(headers, 0));
+        let id = self.begin(record, buf.len(), FlightKind::Detection);
+        self.send(&rule.output_topic, record.message.key(), &buf, event.timestamp, headers, id);
+        self.buf = buf;
+    }
+
+    /// Sends a refused record as it is to the dead-letter topic, if there is one.
+    pub fn send_dead_letter<M: Message>(&mut self, record: &SourceRecord<'_, M>, reason: &str) {
+        let Some(topic) = self.deadletter_topic.take() else { return };
+        let message = record.message;
+        let payload = message.payload().unwrap_or_default();
+        let mut headers = match message.headers() {
+            Some(headers) => forward(headers, 4),
+            None => OwnedHeaders::new_with_capacity(4),
+        };
+        let partition = message.partition().to_string();
+        let offset = message.offset().to_string();
+        for (key, value) in [
+            (HEADER_REASON, reason),
+            ("sigmill.topic", message.topic()),
+            ("sigmill.partition", partition.as_str()),
+            ("sigmill.offset", offset.as_str()),
+        ] {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        let id = self.begin(record, payload.len(), FlightKind::DeadLetter);
+        let timestamp = message.timestamp().to_millis();
+        self.send(&topic, message.key(), payload, timestamp, Some(headers), id);
+        self.deadletter_topic = Some(topic);
+    }
+
+    fn begin<M: Message>(
+        &mut self,
+        record: &SourceRecord<'_, M>,
+        bytes: usize,
+        kind: FlightKind,
+    ) -> FlightId {
+        let timestamp = record.message.timestamp().to_millis().unwrap_or(0);
+        self.ledger.sent(record.slot, record.message.offset(), timestamp, bytes, kind)
+    }
+
+    fn send(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        payload: &[u8],
+        timestamp: Option<i64>,
+        headers: Option<OwnedHeaders>,
+        id: FlightId,
+    ) {
+        let mut record = BaseRecord::with_opaque_to(topic, id.0).payload(payload);
+        record.key = key;
+        // A timestamp before 1970 is none.
+        record.timestamp = timestamp.filter(|timestamp| *timestamp > 0);
+        record.headers = headers;
+        let Err((error, record)) = self.producer.send(record) else { return };
+        let outgoing = Outgoing {
+            topic: topic.to_owned(),
+            key: key.map(<[u8]>::to_vec),
+            payload: payload.to_vec(),
+            timestamp,
+            headers: record.headers,
+            id,
+            due: Instant::now(),
+        };
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::QueueFull) => self.retries.push_back(outgoing),
+            code => self.failed(code.unwrap_or(RDKafkaErrorCode::Unknown), outgoing),
+        }
+    }
+
+    /// Serves the producer for up to `timeout`, takes in what was acknowledged, sends again what is
+    /// due.
+    pub fn poll(&mut self, timeout: Duration) {
+        self.producer.poll(timeout);
+        loop {
+            {
+                let reports = &self.producer.context().reports;
+                let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
+                std::mem::swap(&mut *reports, &mut self.reports);
+            }
+            if self.reports.is_empty() {
+                break;
+            }
+            let mut reports = std::mem::take(&mut self.reports);
+            let now = clock::now_us();
+            for report in reports.drain(..) {
+                match report.failure {
+                    None => self.delivered(report.id, now),
+                    Some((code, outgoing)) => self.failed(code, outgoing),
+                }
+            }
+            self.reports = reports;
+            // One call serves one event; there may be more.
+            self.producer.poll(Duration::ZERO);
+        }
+        self.send_again();
+    }
+
+    fn delivered(&mut self, id: FlightId, now_us: i64) {
+        let Some(Flight { kind, record_timestamp, .. }) = self.ledger.acknowledged(id) else {
+            return;
+        };
+        match kind {
+            FlightKind::Detection => {
+                self.counts.add(Metric::Detections, 1);
+                if record_timestamp > 0 {
+                    let elapsed = now_us.saturating_sub(record_timestamp.saturating_mul(1000));
+                    self.latencies.record(Stage::Detection, u64::try_from(elapsed).unwrap_or(0));
+                }
+            }
+            FlightKind::DeadLetter => self.counts.add(Metric::DeadLetters, 1),
+        }
+    }
+
+    fn failed(&mut self, code: RDKafkaErrorCode, mut outgoing: Outgoing) {
+        let is_dead_letter = self
+            .ledger
+            .flight(outgoing.id)
+            .is_some_and(|flight| flight.kind == FlightKind::DeadLetter);
+        match cause(code) {
+            Cause::Fatal => {
+                self.fatal.get_or_insert_with(|| format!("{code} (topic {})", outgoing.topic));
+                self.retries.push_back(outgoing);
+            }
+            Cause::Passing => {
+                self.counts.add(Metric::DetectionsRetried, u64::from(!is_dead_letter));
+                self.say(code, &outgoing.topic, "A delivery failed; it is sent again.");
+                self.retries.push_back(outgoing);
+            }
+            Cause::Topic | Cause::Record if is_dead_letter => {
+                self.say(
+                    code,
+                    &outgoing.topic,
+                    "A dead letter is lost: its topic does not take it.",
+                );
+                self.counts.add(Metric::DeadLettersFailed, 1);
+                self.ledger.acknowledged(outgoing.id);
+            }
+            Cause::Topic if outgoing.topic == self.output_topic => {
+                self.say(code, &outgoing.topic, "The output topic is not usable; trying again.");
+                self.counts.add(Metric::DetectionsRetried, 1);
+                self.retries.push_back(outgoing);
+            }
+            Cause::Topic => {
+                self.say(code, &outgoing.topic, "A rule's topic is not usable; using the default.");
+                self.counts.add(Metric::DetectionsRerouted, 1);
+                let headers = outgoing.headers.take().unwrap_or_default();
+                let value = Some(outgoing.topic.as_str());
+                let header = Header { key: HEADER_OUTPUT_TOPIC, value };
+                outgoing.headers = Some(headers.insert(header));
+                outgoing.topic.clone_from(&self.output_topic);
+                outgoing.due = Instant::now();
+                self.retries.push_back(outgoing);
+            }
+            Cause::Record => self.give_up(code, outgoing),
+        }
+    }
+
+    /// A detection that can never be produced.
+    fn give_up(&mut self, code: RDKafkaErrorCode, mut outgoing: Outgoing) {
+        self.counts.add(Metric::DetectionsFailed, 1);
+        let Some(deadletter) = &self.deadletter_topic else {
+            self.say(code, &outgoing.topic, "A detection is lost: it can never be produced.");
+            self.ledger.acknowledged(outgoing.id);
+            return;
+        };
+        let headers = outgoing.headers.take().unwrap_or_default();
+        let reason = code.to_string();
+        outgoing.headers = Some(
+            headers
+                .insert(Header { key: HEADER_REASON, value: Some(reason.as_str()) })
+                .insert(Header { key: HEADER_OUTPUT_TOPIC, value: Some(outgoing.topic.as_str()) }),
+        );
+        outgoing.topic.clone_from(deadletter);
+        outgoing.due = Instant::now();
+        self.ledger.redirect(outgoing.id, FlightKind::DeadLetter);
+        self.retries.push_back(outgoing);
+    }
+
+    fn say(&mut self, code: RDKafkaErrorCode, topic: &str, what: &str) {
+        if let Some(left_out) = self.limit.allow(Instant::now()) {
+            error!(topic, error = %code, left_out, "{what}");
+        }
+    }
+
+    fn send_again(&mut self) {
+        let now = Instant::now();
+        // Each of those here now once: what fails again waits behind them.
+        for _ in 0..self.retries.len() {
+            let Some(outgoing) = self.retries.pop_front() else { break };
+            if outgoing.due > now {
+                self.retries.push_back(outgoing);
+                continue;
+            }
+            let Outgoing { topic, key, payload, timestamp, headers, id, .. } = outgoing;
+            self.send(&topic, key.as_deref(), &payload, timestamp, headers, id);
+        }
+    }
+
+    /// How many things wait for an acknowledgement.
+    pub fn in_flight_count(&self) -> usize {
+        self.ledger.in_flight_count()
+    }
+}
+
+/// The record's headers, with room for more.
+fn forward(headers: &impl Headers, more: usize) -> OwnedHeaders {
+    let mut owned = OwnedHeaders::new_with_capacity(headers.count() + more);
+    for header in headers.iter() {
+        owned = owned.insert(header);
+    }
+    owned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_works_is_told_from_what_may() {
+        use RDKafkaErrorCode as Code;
+        for (code, expected) in [
+            (Code::MessageSizeTooLarge, Cause::Record),
+            (Code::TopicAuthorizationFailed, Cause::Topic),
+            (Code::UnknownTopicOrPartition, Cause::Topic),
+            (Code::MessageTimedOut, Cause::Passing),
+            (Code::NotEnoughReplicas, Cause::Passing),
+            (Code::BrokerTransportFailure, Cause::Passing),
+            (Code::PurgeQueue, Cause::Passing),
+            (Code::Fatal, Cause::Fatal),
+        ] {
+            assert_eq!(cause(code), expected, "{code:?}");
+        }
+    }
+}

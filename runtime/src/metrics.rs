@@ -1,0 +1,207 @@
+//! What the processor counts: one enum, the counters of a worker, and their sum.
+//!
+//! A worker adds to integers of its own and moves them into shared ones between two batches; who
+//! asks gets the sum. Nothing is locked and nothing is looked up by name.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sigmill_engine::Rejection;
+
+macro_rules! metrics {
+    ($($name:ident, $export:literal, $help:literal;)*) => {
+        /// A counter.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Metric { $(#[doc = $help] $name,)* }
+
+        impl Metric {
+            /// Every counter.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// Its exported name.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => $export,)* }
+            }
+
+            /// What it counts.
+            pub fn help(self) -> &'static str {
+                match self { $(Self::$name => $help,)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    Batches, "sigmill_batches_total", "Batches worked on.";
+    Records, "sigmill_records_total", "Records read from data topics.";
+    RecordBytes, "sigmill_record_bytes_total", "Bytes of their values.";
+    Tombstones, "sigmill_records_tombstone_total", "Records without a value, skipped.";
+    RejectedEmpty, "sigmill_records_rejected_empty_total", "Records refused: empty.";
+    RejectedNotAnObject, "sigmill_records_rejected_not_an_object_total", "Records refused: JSON, but not an object.";
+    RejectedNotJson, "sigmill_records_rejected_not_json_total", "Records refused: not JSON.";
+    RejectedNotUtf8, "sigmill_records_rejected_not_utf8_total", "Records refused: not UTF-8.";
+    RejectedTooDeep, "sigmill_records_rejected_too_deep_total", "Records refused: nested too deep.";
+    RejectedTooLong, "sigmill_records_rejected_too_long_total", "Records refused: too long.";
+    RejectedOther, "sigmill_records_rejected_other_total", "Records refused for another reason.";
+    Matches, "sigmill_matches_total", "Rules that matched a record.";
+    Detections, "sigmill_detections_total", "Detections acknowledged by the brokers.";
+    DetectionsRetried, "sigmill_detections_retried_total", "Detections sent again after a failure.";
+    DetectionsRerouted, "sigmill_detections_rerouted_total", "Detections sent to the default output topic, their own being unusable.";
+    DetectionsFailed, "sigmill_detections_failed_total", "Detections that can never be produced.";
+    DeadLetters, "sigmill_deadletters_total", "Records acknowledged in the dead-letter topic.";
+    DeadLettersFailed, "sigmill_deadletters_failed_total", "Records that cannot be produced to the dead-letter topic either.";
+    Pauses, "sigmill_pauses_total", "Times a worker paused its partitions, waiting for acknowledgements.";
+    Commits, "sigmill_commits_total", "Offset commits sent.";
+    CommitFailures, "sigmill_commit_failures_total", "Offset commits that failed; they are sent again.";
+    Rebalances, "sigmill_rebalances_total", "Changes of a worker's partitions.";
+    WorkerRestarts, "sigmill_worker_restarts_total", "Workers started again after a failure.";
+    RuleRecords, "sigmill_rule_records_total", "Records read from the rules topic.";
+    RuleProblems, "sigmill_rule_problems_total", "Rule records that did not load.";
+    RuleSets, "sigmill_rule_sets_total", "Rule sets put in force.";
+}
+
+/// How many counters there are.
+pub const METRIC_COUNT: usize = Metric::ALL.len();
+
+impl From<Rejection> for Metric {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Empty => Self::RejectedEmpty,
+            Rejection::NotAnObject => Self::RejectedNotAnObject,
+            Rejection::NotJson { .. } => Self::RejectedNotJson,
+            Rejection::NotUtf8 { .. } => Self::RejectedNotUtf8,
+            Rejection::TooDeep => Self::RejectedTooDeep,
+            Rejection::TooLong => Self::RejectedTooLong,
+            _ => Self::RejectedOther,
+        }
+    }
+}
+
+/// Counts: a worker's own, or a sum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts([u64; METRIC_COUNT]);
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self([0; METRIC_COUNT])
+    }
+}
+
+impl Counts {
+    /// One count.
+    pub fn get(&self, metric: Metric) -> u64 {
+        self.0[metric as usize]
+    }
+
+    /// Adds to one.
+    pub fn add(&mut self, metric: Metric, n: u64) {
+        self.0[metric as usize] += n;
+    }
+
+    /// Adds all of another.
+    pub fn merge(&mut self, other: &Self) {
+        for (sum, n) in self.0.iter_mut().zip(other.0) {
+            *sum += n;
+        }
+    }
+
+    /// How many records were refused, for whatever reason.
+    pub fn rejected(&self) -> u64 {
+        use Metric::*;
+        [
+            RejectedEmpty,
+            RejectedNotAnObject,
+            RejectedNotJson,
+            RejectedNotUtf8,
+            RejectedTooDeep,
+            RejectedTooLong,
+            RejectedOther,
+        ]
+        .into_iter()
+        .map(|metric| self.get(metric))
+        .sum()
+    }
+}
+
+/// Counts that one thread adds to and others read.
+#[derive(Debug)]
+pub struct SharedCounts([AtomicU64; METRIC_COUNT]);
+
+impl Default for SharedCounts {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; METRIC_COUNT])
+    }
+}
+
+impl SharedCounts {
+    /// Moves what was counted since the last call from `local` here.
+    pub fn take(&self, local: &mut Counts) {
+        for (shared, n) in self.0.iter().zip(&mut local.0) {
+            if *n > 0 {
+                shared.fetch_add(*n, Ordering::Relaxed);
+                *n = 0;
+            }
+        }
+    }
+
+    /// Adds to one.
+    pub fn add(&self, metric: Metric, n: u64) {
+        self.0[metric as usize].fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// What was counted so far.
+    pub fn read(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (n, shared) in counts.0.iter_mut().zip(&self.0) {
+            *n = shared.load(Ordering::Relaxed);
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_worker_counted_arrives_once() {
+        let shared = SharedCounts::default();
+        let mut local = Counts::default();
+        local.add(Metric::Records, 3);
+        shared.take(&mut local);
+        shared.take(&mut local);
+        shared.add(Metric::Records, 1);
+        let mut sum = shared.read();
+        assert_eq!(sum.get(Metric::Records), 4);
+        sum.merge(&shared.read());
+        assert_eq!(sum.get(Metric::Records), 8);
+    }
+
+    #[test]
+    fn every_rejection_has_a_counter_of_its_own() {
+        let mut counts = Counts::default();
+        for rejection in [
+            Rejection::Empty,
+            Rejection::NotAnObject,
+            Rejection::NotJson { offset: 0 },
+            Rejection::NotUtf8 { offset: 0 },
+            Rejection::TooDeep,
+            Rejection::TooLong,
+        ] {
+            let metric = Metric::from(rejection);
+            assert_eq!(counts.get(metric), 0);
+            assert!(metric.name().contains(rejection.as_str()));
+            counts.add(metric, 1);
+        }
+        assert_eq!(counts.rejected(), 6);
+        assert_eq!(counts.get(Metric::RejectedOther), 0);
+    }
+
+    #[test]
+    fn names_are_well_formed_and_there_once() {
+        let mut names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
+        assert!(names.iter().all(|name| name.starts_with("sigmill_") && name.ends_with("_total")));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), METRIC_COUNT);
+    }
+}

@@ -1,0 +1,242 @@
+//! The processor: topics, the reader of the rules topic, and the workers, from start to stop.
+//!
+//! ```text
+//! start: a broker answers → topics exist → the rules are in → workers join the group
+//! stop:  workers finish their batch, wait for acknowledgements, commit, leave → the reader ends
+//! ```
+//! A worker that fails is started again on a new thread; its records are read again from the last
+//! committed offset.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use core_affinity::CoreId;
+use tracing::{error, info, warn};
+
+use crate::admin::{Admin, TopicSpec};
+use crate::latency::{Latencies, SharedLatencies, Stage, Summary};
+use crate::metrics::{Counts, Metric, SharedCounts};
+use crate::rule_store::{RuleProblem, RuleSet};
+use crate::rules_reader::{RulesReader, RulesReaderContext};
+use crate::run_error::RunError;
+use crate::settings::Settings;
+use crate::shutdown::Shutdown;
+use crate::worker::{self, WorkerShared};
+
+/// The pause before a failed worker is started again, doubled each time.
+const RESTART_PAUSE: Duration = Duration::from_millis(500);
+const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// What the processor did so far.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// What it counted, over all workers and the reader.
+    pub counts: Counts,
+    /// Matching and sending a batch.
+    pub batch_latency: Summary,
+    /// From a record's timestamp to the acknowledgement of its detection.
+    pub detection_latency: Summary,
+    /// Rules in force.
+    pub rule_count: usize,
+    /// Rises with every rule set.
+    pub generation: u64,
+    /// What does not load at the moment.
+    pub problems: Vec<RuleProblem>,
+    /// Workers that run.
+    pub worker_count: usize,
+}
+
+/// How a stop went.
+#[derive(Debug, Clone)]
+pub struct Stopped {
+    /// What the processor did.
+    pub snapshot: Snapshot,
+    /// Every thread ended in time.
+    pub is_clean: bool,
+}
+
+/// A processor that runs.
+pub struct Processor {
+    shutdown: Shutdown,
+    stop_timeout: Duration,
+    rules: Arc<ArcSwap<RuleSet>>,
+    reader: RulesReader,
+    reader_counts: Arc<SharedCounts>,
+    workers: Vec<Supervised>,
+}
+
+struct Supervised {
+    thread: JoinHandle<()>,
+    counts: Arc<SharedCounts>,
+    latencies: Arc<SharedLatencies>,
+}
+
+impl Processor {
+    /// Starts a processor; when this returns, the rules are loaded and the workers run. `shutdown`
+    /// ends the start too.
+    ///
+    /// # Errors
+    /// No broker answers within the start's time-out, a topic is not usable, a client refuses its
+    /// settings, or a stop was asked for.
+    pub fn start(settings: Settings, shutdown: Shutdown) -> Result<Self, RunError> {
+        let settings = Arc::new(settings);
+        for warning in &settings.warnings {
+            warn!("{warning}");
+        }
+        make_topics(&settings, &shutdown)?;
+        let rules = Arc::new(ArcSwap::from_pointee(RuleSet::default()));
+        let reader_counts = Arc::new(SharedCounts::default());
+        let reader = RulesReader::start(RulesReaderContext {
+            settings: Arc::clone(&settings),
+            rules: Arc::clone(&rules),
+            counts: Arc::clone(&reader_counts),
+            shutdown: shutdown.clone(),
+        })?;
+        if let Err(error) = reader.wait_ready(&shutdown) {
+            shutdown.ask();
+            reader.join();
+            return Err(error);
+        }
+        let mut workers = Vec::with_capacity(settings.worker_count);
+        for (index, core) in cores(settings.worker_count).into_iter().enumerate() {
+            let shared = WorkerShared {
+                settings: Arc::clone(&settings),
+                rules: Arc::clone(&rules),
+                counts: Arc::default(),
+                latencies: Arc::default(),
+                shutdown: shutdown.clone(),
+            };
+            workers.push(Supervised::start(index, core, shared)?);
+        }
+        info!(
+            application_id = settings.application_id,
+            workers = workers.len(),
+            rules = rules.load().rules.len(),
+            "The processor runs."
+        );
+        let stop_timeout = settings.stop_timeout;
+        Ok(Self { shutdown, stop_timeout, rules, reader, reader_counts, workers })
+    }
+
+    /// What the processor did so far.
+    pub fn snapshot(&self) -> Snapshot {
+        let mut counts = self.reader_counts.read();
+        let mut latencies = Latencies::default();
+        for worker in &self.workers {
+            counts.merge(&worker.counts.read());
+            worker.latencies.add_to(&mut latencies);
+        }
+        let rules = self.rules.load();
+        Snapshot {
+            counts,
+            batch_latency: latencies.summary(Stage::Batch),
+            detection_latency: latencies.summary(Stage::Detection),
+            rule_count: rules.rules.len(),
+            generation: rules.generation,
+            problems: rules.problems.clone(),
+            worker_count: self.workers.iter().filter(|w| !w.thread.is_finished()).count(),
+        }
+    }
+
+    /// Stops: what is in flight is waited for within the stop's time-out, and committed.
+    pub fn stop(self) -> Stopped {
+        self.shutdown.ask();
+        let deadline = Instant::now() + self.stop_timeout;
+        let is_busy =
+            || !self.reader.is_finished() || self.workers.iter().any(|w| !w.thread.is_finished());
+        while is_busy() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let is_clean = !is_busy();
+        let snapshot = self.snapshot();
+        if is_clean {
+            for worker in self.workers {
+                // The supervisor catches its worker's panics.
+                let _ = worker.thread.join();
+            }
+            self.reader.join();
+            info!("The processor has stopped.");
+        } else {
+            error!(
+                timeout_ms = self.stop_timeout.as_millis(),
+                "Not every thread ended in time; what is not acknowledged is not committed."
+            );
+        }
+        Stopped { snapshot, is_clean }
+    }
+}
+
+impl Supervised {
+    fn start(index: usize, core: Option<CoreId>, shared: WorkerShared) -> Result<Self, RunError> {
+        let (counts, latencies) = (Arc::clone(&shared.counts), Arc::clone(&shared.latencies));
+        let thread = thread::Builder::new()
+            .name(format!("sigmill-supervisor-{index}"))
+            .spawn(move || supervise(index, core, &shared))?;
+        Ok(Self { thread, counts, latencies })
+    }
+}
+
+/// Runs a worker, each time on a new thread: a pinned one would pin the clients of its successor.
+fn supervise(index: usize, core: Option<CoreId>, shared: &WorkerShared) {
+    let mut pause = RESTART_PAUSE;
+    loop {
+        let begin = Instant::now();
+        let run = || catch_unwind(AssertUnwindSafe(|| worker::run(index, core, shared)));
+        let ended = thread::scope(|scope| {
+            let name = format!("sigmill-worker-{index}");
+            thread::Builder::new().name(name).spawn_scoped(scope, run).map(|thread| thread.join())
+        });
+        match ended {
+            Ok(Ok(Ok(Ok(())))) => return,
+            Ok(Ok(Ok(Err(error)))) => error!(worker = index, %error, "A worker failed."),
+            Err(error) => error!(worker = index, %error, "A worker has no thread."),
+            _ => error!(worker = index, "A worker panicked."),
+        }
+        // One that ran for long failed for a new reason.
+        if begin.elapsed() > RESTART_PAUSE_MAX {
+            pause = RESTART_PAUSE;
+        }
+        let until = Instant::now() + pause;
+        pause = (pause * 2).min(RESTART_PAUSE_MAX);
+        while Instant::now() < until {
+            if shared.shutdown.is_asked() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        shared.counts.add(Metric::WorkerRestarts, 1);
+    }
+}
+
+fn make_topics(settings: &Settings, shutdown: &Shutdown) -> Result<(), RunError> {
+    let admin = Admin::new(&settings.kafka, settings.replication_factor)?;
+    let existing = admin.topics(settings.start_timeout, shutdown)?;
+    let plain =
+        |name: &String| TopicSpec { name: name.clone(), partition_count: -1, is_compacted: false };
+    let mut topics = vec![TopicSpec {
+        name: settings.rules_topic.clone(),
+        partition_count: 1,
+        is_compacted: true,
+    }];
+    topics.extend(settings.data_topics.iter().filter(|name| !name.starts_with('^')).map(plain));
+    topics.push(plain(&settings.output_topic));
+    topics.extend(settings.deadletter_topic.iter().map(plain));
+    admin.create_missing(&existing, &topics)
+}
+
+/// A processor for each worker, if there are enough.
+fn cores(worker_count: usize) -> Vec<Option<CoreId>> {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    if worker_count > cores.len() {
+        warn!(
+            workers = worker_count,
+            processors = cores.len(),
+            "More workers than processors: the workers are not pinned."
+        );
+        return vec![None; worker_count];
+    }
+    cores.into_iter().take(worker_count).map(Some).collect()
+}

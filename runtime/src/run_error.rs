@@ -1,0 +1,55 @@
+//! Why the processor cannot start or go on, in words for who runs it.
+
+use rdkafka::error::KafkaError;
+
+/// Why the processor does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No broker answered.
+    #[error(
+        "no broker of `{bootstrap_servers}` answers ({error}): check bootstrap.servers, that the \
+         broker runs and can be reached from here, and security.protocol and its credentials"
+    )]
+    Broker {
+        /// Who was asked.
+        bootstrap_servers: String,
+        /// What the client says.
+        #[source]
+        error: KafkaError,
+    },
+    /// A topic does not exist and cannot be made, or cannot be used.
+    #[error(
+        "topic `{topic}` is not usable: {reason}; check its name, create it, or allow this user to"
+    )]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// Why.
+        reason: String,
+    },
+    /// A client cannot be made.
+    #[error("the Kafka client ({client}) refuses its settings: {error}")]
+    Client {
+        /// Which.
+        client: &'static str,
+        /// Why.
+        #[source]
+        error: KafkaError,
+    },
+    /// The operating system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// A producer or consumer cannot go on.
+    #[error("the Kafka client cannot go on: {0}")]
+    Fatal(String),
+    /// A stop was asked for before the start was done.
+    #[error("stopped while starting")]
+    Stopped,
+}
+
+impl RunError {
+    /// The broker or the network is the cause, not the settings.
+    pub fn is_broker(&self) -> bool {
+        matches!(self, Self::Broker { .. } | Self::Topic { .. } | Self::Fatal(_))
+    }
+}

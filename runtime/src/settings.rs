@@ -1,0 +1,383 @@
+//! Typed settings of the processor, read from a properties file.
+//!
+//! In: [`Properties`]. Out: [`Settings`], or every problem at once, each naming its place, the
+//! setting, the value and what is expected. What the table in [`table`] does not know goes to the
+//! Kafka client ([`kafka`]) or earns a warning. A secret is never printed: values of client settings
+//! appear in no message, and [`Settings`] shows none of them.
+
+pub mod kafka;
+pub mod table;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sigmill_parser::FieldMapping;
+
+use crate::detection::Format;
+use crate::properties::{Entry, Properties};
+use kafka::KafkaSettings;
+use table::{REQUIRED, UNSET, key};
+
+/// Which rules of the rules topic are in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleFilter {
+    /// `logsource.product` has to be exactly this.
+    pub product: Option<String>,
+    /// `logsource.service` has to be exactly this.
+    pub service: Option<String>,
+    /// The title has to be one of these.
+    pub titles: Option<BTreeSet<String>>,
+}
+
+/// What the processor needs to know.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "each field is the setting of its name in the table")]
+pub struct Settings {
+    pub application_id: String,
+    pub data_topics: Vec<String>,
+    pub output_topic: String,
+    pub rules_topic: String,
+    pub rule_filter: RuleFilter,
+    pub is_first_match: bool,
+    pub field_mapping: FieldMapping,
+    pub worker_count: usize,
+    pub auto_offset_reset: String,
+    pub commit_interval: Duration,
+    pub batch_records_max: usize,
+    pub replication_factor: i32,
+    pub metadata_age_max: Duration,
+    pub output_format: Format,
+    pub record_bytes_max: usize,
+    pub deadletter_topic: Option<String>,
+    pub in_flight_records_max: usize,
+    pub in_flight_bytes_max: usize,
+    pub rules_debounce: Duration,
+    pub start_timeout: Duration,
+    pub stop_timeout: Duration,
+    /// What the Kafka clients are given.
+    pub kafka: KafkaSettings,
+    /// What is odd about the settings, one line each; nothing in them is secret.
+    pub warnings: Vec<String>,
+}
+
+/// One thing that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The setting.
+    pub key: String,
+    /// The whole sentence, with the place.
+    pub message: String,
+}
+
+/// The settings cannot be used; every problem, in the order of the table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct SettingsError {
+    /// Never empty.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, problem) in self.problems.iter().enumerate() {
+            let gap = if at == 0 { "" } else { "\n" };
+            write!(f, "{gap}{}", problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// Reads the settings; files they name are read too.
+    ///
+    /// # Errors
+    /// A required setting is missing, or a value is not what is expected.
+    pub fn from_properties(properties: &Properties) -> Result<Self, SettingsError> {
+        let mut reader = Reader { properties, problems: Vec::new(), warnings: Vec::new() };
+        let bootstrap = reader.bootstrap_servers();
+        let application_id = reader.text("application.id");
+        let data_topics = reader.topics("data.topic");
+        let output_topic = reader.topic("output.topic");
+        let rules_topic = reader.topic("sigma.rules.topic");
+        reader.refuse_shared_topics(&data_topics, &output_topic, &rules_topic);
+        let rule_filter = RuleFilter {
+            product: reader.optional("sigma.rule.filter.product"),
+            service: reader.optional("sigma.rule.filter.service"),
+            titles: reader.titles(),
+        };
+        let is_first_match = reader.boolean("sigma.rule.first.match");
+        let field_mapping = reader.field_mapping();
+        let worker_count = reader.number("num.stream.threads", 1, 1024);
+        let auto_offset_reset = reader.one_of("auto.offset.reset", &["earliest", "latest"]);
+        let commit_interval = reader.milliseconds("commit.interval.ms", 1);
+        let batch_records_max = reader.number("max.poll.records", 1, 100_000);
+        let replication_factor = reader.replication_factor();
+        let metadata_age_max = reader.milliseconds("metadata.max.age.ms", 1);
+        reader.one_of("data.topic.format", &["json"]);
+        reader.one_of("output.topic.format", &["json"]);
+        let format = reader.one_of("sigmill.output.format", &Format::ALL.map(Format::as_str));
+        let output_format = Format::ALL
+            .into_iter()
+            .find(|candidate| candidate.as_str() == format)
+            .unwrap_or_default();
+        let record_bytes_max = reader.number("sigmill.record.max.bytes", 1, usize::MAX);
+        let deadletter_topic = reader.optional("sigmill.deadletter.topic");
+        let in_flight_records_max = reader.number("sigmill.inflight.max.records", 1, usize::MAX);
+        let in_flight_bytes_max = reader.number("sigmill.inflight.max.bytes", 1, usize::MAX);
+        let rules_debounce = reader.milliseconds("sigmill.rules.debounce.ms", 0);
+        let start_timeout = reader.milliseconds("sigmill.start.timeout.ms", 1);
+        let stop_timeout = reader.milliseconds("sigmill.stop.timeout.ms", 1);
+        let rest = properties.iter().filter(|entry| !is_own(&entry.key));
+        let kafka =
+            KafkaSettings::translate(&bootstrap, rest, &mut reader.problems, &mut reader.warnings);
+        if !reader.problems.is_empty() {
+            return Err(SettingsError { problems: reader.problems });
+        }
+        Ok(Self {
+            application_id,
+            data_topics,
+            output_topic,
+            rules_topic,
+            rule_filter,
+            is_first_match,
+            field_mapping,
+            worker_count,
+            auto_offset_reset,
+            commit_interval,
+            batch_records_max,
+            replication_factor,
+            metadata_age_max,
+            output_format,
+            record_bytes_max,
+            deadletter_topic,
+            in_flight_records_max,
+            in_flight_bytes_max,
+            rules_debounce,
+            start_timeout,
+            stop_timeout,
+            kafka,
+            warnings: reader.warnings,
+        })
+    }
+
+    /// Whether a topic is one that the processor reads: nothing may be written to it.
+    pub fn is_input(&self, topic: &str) -> bool {
+        topic == self.rules_topic || self.data_topics.iter().any(|data| data == topic)
+    }
+}
+
+fn is_own(name: &str) -> bool {
+    name == "bootstrap.server" || table::KEYS.iter().any(|key| key.name == name)
+}
+
+/// Reads single settings and gathers what is wrong.
+struct Reader<'a> {
+    properties: &'a Properties,
+    problems: Vec<Problem>,
+    warnings: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// The value that is written: without the white space at its end, which nobody means.
+    fn entry(&mut self, name: &str) -> Option<(Entry, String)> {
+        let entry = self.properties.get(name)?;
+        let value = entry.value.trim().to_owned();
+        if value.is_empty() {
+            self.warnings.push(format!("{}: {name} is empty; read as not set", entry.origin));
+            return None;
+        }
+        Some((entry.clone(), value))
+    }
+
+    fn wrong(&mut self, entry: &Entry, why: &str) {
+        let expected = key(&entry.key).expected;
+        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        self.problems.push(Problem {
+            key: entry.key.clone(),
+            message: format!(
+                "{}: {} = `{}`: expected {expected}{why}",
+                entry.origin, entry.key, entry.value
+            ),
+        });
+    }
+
+    fn missing(&mut self, name: &str) {
+        let key = key(name);
+        self.problems.push(Problem {
+            key: name.to_owned(),
+            message: format!("{name} is missing: expected {}. {}", key.expected, key.meaning),
+        });
+    }
+
+    /// A text that is required or has a default.
+    fn text(&mut self, name: &str) -> String {
+        match self.entry(name) {
+            Some((_, value)) => value,
+            None if key(name).default == REQUIRED => {
+                self.missing(name);
+                String::new()
+            }
+            None => key(name).default.to_owned(),
+        }
+    }
+
+    fn optional(&mut self, name: &str) -> Option<String> {
+        debug_assert_eq!(key(name).default, UNSET);
+        self.entry(name).map(|(_, value)| value)
+    }
+
+    fn bootstrap_servers(&mut self) -> String {
+        if let Some((_, value)) = self.entry("bootstrap.servers") {
+            return value;
+        }
+        if let Some(entry) = self.properties.get("bootstrap.server") {
+            self.warnings
+                .push(format!("{}: read bootstrap.server as bootstrap.servers", entry.origin));
+            return entry.value.trim().to_owned();
+        }
+        self.missing("bootstrap.servers");
+        String::new()
+    }
+
+    fn topic(&mut self, name: &str) -> String {
+        let topic = self.text(name);
+        if let (Some(entry), false) = (self.properties.get(name), topic.is_empty())
+            && !is_topic_name(&topic)
+        {
+            let entry = entry.clone();
+            self.wrong(&entry, "letters, digits, `.`, `_` and `-`, 249 at most");
+        }
+        topic
+    }
+
+    fn topics(&mut self, name: &str) -> Vec<String> {
+        let text = self.text(name);
+        let topics: Vec<String> = text
+            .split(',')
+            .map(|topic| topic.trim().to_owned())
+            .filter(|topic| !topic.is_empty())
+            .collect();
+        let odd = topics.iter().find(|topic| !topic.starts_with('^') && !is_topic_name(topic));
+        if let (Some(odd), Some(entry)) = (odd, self.properties.get(name)) {
+            let (odd, entry) = (odd.clone(), entry.clone());
+            self.wrong(&entry, &format!("`{odd}` is not a topic name"));
+        }
+        topics
+    }
+
+    /// A processor that reads what it writes would feed on itself.
+    fn refuse_shared_topics(&mut self, data: &[String], output: &str, rules: &str) {
+        let shared = |topic: &str, name: &'static str| match name {
+            _ if topic.is_empty() => None,
+            "output.topic" if topic == rules => Some("sigma.rules.topic"),
+            _ if data.iter().any(|data| data == topic) => Some("data.topic"),
+            _ => None,
+        };
+        for (topic, name) in [(output, "output.topic"), (rules, "sigma.rules.topic")] {
+            if let (Some(other), Some(entry)) = (shared(topic, name), self.properties.get(name)) {
+                let entry = entry.clone();
+                self.wrong(&entry, &format!("{other} names the same topic"));
+            }
+        }
+    }
+
+    fn titles(&mut self) -> Option<BTreeSet<String>> {
+        let mut titles = BTreeSet::new();
+        titles.extend(self.optional("sigma.rule.filter.title"));
+        if let Some((entry, path)) = self.entry("sigma.rule.filter.list") {
+            match std::fs::read_to_string(&path) {
+                Ok(text) => titles.extend(
+                    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned),
+                ),
+                Err(error) => {
+                    self.wrong(&entry, &error.to_string());
+                    return None;
+                }
+            }
+            // An empty list would let every rule through, which nobody asks for with a list.
+            if titles.is_empty() {
+                self.wrong(&entry, "the file has no title");
+            }
+        }
+        (!titles.is_empty()).then_some(titles)
+    }
+
+    fn field_mapping(&mut self) -> FieldMapping {
+        let Some((entry, path)) = self.entry("field.mapping.file") else {
+            return FieldMapping::default();
+        };
+        let path = PathBuf::from(path);
+        let why = match std::fs::read_to_string(&path) {
+            Ok(text) => match FieldMapping::parse(&text) {
+                Ok(mapping) => return mapping,
+                Err(diagnostics) => {
+                    let index = sigmill_parser::LineIndex::new(&text);
+                    let say = |diagnostic: &sigmill_parser::Diagnostic| {
+                        let at = index.position(diagnostic.span.start);
+                        format!("{}:{}: {}", at.line, at.column, diagnostic.message)
+                    };
+                    diagnostics.iter().map(say).collect::<Vec<_>>().join("; ")
+                }
+            },
+            Err(error) => error.to_string(),
+        };
+        self.wrong(&entry, &why);
+        FieldMapping::default()
+    }
+
+    fn boolean(&mut self, name: &str) -> bool {
+        self.one_of(name, &["true", "false"]) == "true"
+    }
+
+    /// One of some words, in any case.
+    fn one_of(&mut self, name: &str, words: &[&str]) -> String {
+        let Some((entry, value)) = self.entry(name) else { return key(name).default.to_owned() };
+        let value = value.to_ascii_lowercase();
+        if !words.contains(&value.as_str()) {
+            self.wrong(&entry, "");
+        }
+        value
+    }
+
+    fn number(&mut self, name: &str, min: usize, max: usize) -> usize {
+        let Some((entry, value)) = self.entry(name) else {
+            return key(name).default.parse().expect("defaults of numbers are numbers");
+        };
+        match value.parse::<usize>() {
+            Ok(number) if (min..=max).contains(&number) => number,
+            _ => {
+                self.wrong(&entry, "");
+                min
+            }
+        }
+    }
+
+    fn milliseconds(&mut self, name: &str, min: usize) -> Duration {
+        Duration::from_millis(self.number(name, min, u32::MAX as usize) as u64)
+    }
+
+    fn replication_factor(&mut self) -> i32 {
+        let Some((entry, value)) = self.entry("replication.factor") else { return -1 };
+        match value.parse::<i16>() {
+            Ok(number) if number == -1 || number > 0 => i32::from(number),
+            _ => {
+                self.wrong(&entry, "");
+                -1
+            }
+        }
+    }
+}
+
+/// Kafka's own rule for topic names.
+pub(crate) fn is_topic_name(name: &str) -> bool {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    !name.is_empty()
+        && name.len() <= 249
+        && name != "."
+        && name != ".."
+        && name.bytes().all(is_legal)
+}
+
+#[cfg(test)]
+mod tests;

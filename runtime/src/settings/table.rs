@@ -1,0 +1,138 @@
+//! The settings that have a meaning of their own: one table, which the reader asks for defaults and
+//! which `docs/reference/settings.md` repeats (a test compares them).
+
+/// A setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Its name in the properties file.
+    pub name: &'static str,
+    /// What its value may be, as said in errors: "expected …".
+    pub expected: &'static str,
+    /// The value when there is none; [`REQUIRED`] and [`UNSET`] are not values.
+    pub default: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+/// The default of a setting that has to be given.
+pub const REQUIRED: &str = "(required)";
+/// The default of a setting that does nothing unless it is given.
+pub const UNSET: &str = "(none)";
+
+macro_rules! keys {
+    ($($name:literal, $expected:literal, $default:expr, $meaning:literal;)*) => {
+        /// Every setting of the table.
+        pub const KEYS: &[Key] = &[
+            $(Key { name: $name, expected: $expected, default: $default, meaning: $meaning },)*
+        ];
+    };
+}
+
+keys! {
+    "bootstrap.servers", "a list of host:port, separated by commas", REQUIRED,
+        "Brokers to ask first. `bootstrap.server` is read too, with a warning.";
+    "application.id", "a name", REQUIRED,
+        "The consumer group of the data topics; all processors of one application share it.";
+    "data.topic", "topic names separated by commas; one that begins with `^` is a pattern", REQUIRED,
+        "Where the records come from.";
+    "output.topic", "a topic name", REQUIRED,
+        "Where detections go, unless the rule names its own `kafka.outputTopic`.";
+    "sigma.rules.topic", "a topic name", REQUIRED,
+        "The compacted topic of the rules: key = title, value = the rule as YAML or JSON, no value = removed.";
+    "sigma.rule.filter.product", "a text", UNSET,
+        "Only rules whose `logsource.product` is exactly this.";
+    "sigma.rule.filter.service", "a text", UNSET,
+        "Only rules whose `logsource.service` is exactly this.";
+    "sigma.rule.filter.title", "a text", UNSET,
+        "Only the rule of exactly this title (and those of `sigma.rule.filter.list`).";
+    "sigma.rule.filter.list", "a readable file with one title a line", UNSET,
+        "Only rules of exactly these titles.";
+    "sigma.rule.first.match", "true or false", "false",
+        "One detection a record at most: of the matching rules the one with the lowest title, bytewise.";
+    "field.mapping.file", "a readable YAML file with a `fieldmappings` map", UNSET,
+        "Names that rules use → names that the events have.";
+    "num.stream.threads", "a whole number from 1 to 1024", "1",
+        "Workers: threads that each consume, match and produce on their own.";
+    "auto.offset.reset", "earliest or latest", "earliest",
+        "Where a group without committed offsets begins.";
+    "commit.interval.ms", "milliseconds, from 1", "1000",
+        "How often offsets are committed; only those whose detections are acknowledged.";
+    "max.poll.records", "a whole number from 1 to 100000", "1000",
+        "Greatest number of records in a batch.";
+    "replication.factor", "a whole number from 1, or -1 for the broker's default", "-1",
+        "Replicas of the topics that are created at start.";
+    "metadata.max.age.ms", "milliseconds, from 1", "300000",
+        "How often topics are looked at anew: new partitions, new topics of a pattern.";
+    "data.topic.format", "json", "json",
+        "The form of the records.";
+    "output.topic.format", "json", "json",
+        "The form of the detections.";
+    "sigmill.output.format", "confluent-1.3, confluent-head or native", "confluent-1.3",
+        "The shape of a detection: as Confluent Sigma 1.3 wrote it, as its unreleased head does, or Sigmill's own.";
+    "sigmill.record.max.bytes", "bytes, from 1", "16777216",
+        "Longer records are refused.";
+    "sigmill.deadletter.topic", "a topic name", UNSET,
+        "Where refused records go, and detections that can never be produced.";
+    "sigmill.inflight.max.records", "a whole number from 1", "50000",
+        "Detections of a worker that may wait for their acknowledgement before it pauses its partitions.";
+    "sigmill.inflight.max.bytes", "bytes, from 1", "67108864",
+        "The same in bytes.";
+    "sigmill.rules.debounce.ms", "milliseconds", "100",
+        "Rule changes this close together are compiled as one.";
+    "sigmill.start.timeout.ms", "milliseconds, from 1", "30000",
+        "How long the start waits for a broker that does not answer.";
+    "sigmill.stop.timeout.ms", "milliseconds, from 1", "10000",
+        "How long a stop waits for acknowledgements before it leaves (what is not acknowledged is not committed).";
+}
+
+/// The setting of that name.
+///
+/// # Panics
+/// There is none: the name is a literal of this crate.
+pub fn key(name: &str) -> &'static Key {
+    match KEYS.iter().find(|key| key.name == name) {
+        Some(key) => key,
+        None => panic!("the setting `{name}` is not in the table"),
+    }
+}
+
+/// The table as the reference page shows it.
+pub fn markdown() -> String {
+    let mut out = String::from("| setting | value | default | meaning |\n|---|---|---|---|\n");
+    for key in KEYS {
+        let default = match key.default {
+            REQUIRED => "required".to_owned(),
+            UNSET => "–".to_owned(),
+            value => format!("`{value}`"),
+        };
+        out += &format!("| `{}` | {} | {default} | {} |\n", key.name, key.expected, key.meaning);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_page_shows_this_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/settings.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (begin, end) = ("<!-- table: begin -->\n", "<!-- table: end -->");
+        let (head, rest) = page.split_once(begin).unwrap();
+        let (table, tail) = rest.split_once(end).unwrap();
+        if table != markdown() && std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(path, format!("{head}{begin}{}{end}{tail}", markdown())).unwrap();
+            return;
+        }
+        assert_eq!(table, markdown(), "run the test with UPDATE_EXPECT=1 and look at the diff");
+    }
+
+    #[test]
+    fn names_are_there_once() {
+        let mut names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), KEYS.len());
+    }
+}

@@ -1,0 +1,469 @@
+//! A worker: one thread with its own consumer, producer and matcher that shares no state with others.
+//!
+//! It polls a batch, matches each record, sends detections, and commits what is safe. Rule sets come
+//! in between two batches. While too much waits for acknowledgement its partitions are paused and
+//! polling goes on, so the group keeps it. When partitions are taken away it waits, within a limit,
+//! for their acknowledgements and commits before it lets go.
+//!
+//! The rebalance callbacks run on this thread inside the consumer's `poll` and lock the emitter: so
+//! the emitter is never held locked over a `poll`.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use core_affinity::CoreId;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use sigmill_engine::{Matcher, MatcherConfig, Rejection, RuleId};
+use tracing::{debug, info, warn};
+
+use crate::batch::{BatchRecord, Poller};
+use crate::client::{self, ClientLog};
+use crate::detection::{Event, EventPosition};
+use crate::emit::{Emitter, SourceRecord};
+use crate::latency::{SharedLatencies, Stage};
+use crate::metrics::{Metric, SharedCounts};
+use crate::rate_limit::RateLimit;
+use crate::rule_store::RuleSet;
+use crate::run_error::RunError;
+use crate::settings::Settings;
+use crate::shutdown::Shutdown;
+
+/// How long a poll waits when nothing is in flight.
+const POLL_IDLE: Duration = Duration::from_millis(50);
+/// The same while acknowledgements are awaited: they are only seen between two polls.
+const POLL_BUSY: Duration = Duration::from_millis(1);
+/// How long a full producer is waited for before the partitions are paused: a pause throws away what
+/// was fetched ahead.
+const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a rebalance waits for acknowledgements.
+const REVOKE_WAIT: Duration = Duration::from_secs(5);
+
+/// What a worker shares with the processor.
+#[derive(Clone)]
+pub struct WorkerShared {
+    /// The settings.
+    pub settings: Arc<Settings>,
+    /// The rules in force.
+    pub rules: Arc<ArcSwap<RuleSet>>,
+    /// Where it counts.
+    pub counts: Arc<SharedCounts>,
+    /// Where it measures.
+    pub latencies: Arc<SharedLatencies>,
+    /// When it ends.
+    pub shutdown: Shutdown,
+}
+
+/// The consumer's callbacks, and what they share with the worker's loop.
+pub(crate) struct WorkerContext {
+    log: ClientLog,
+    emitter: Mutex<Emitter>,
+    /// Partitions came or went since the flag was last taken.
+    is_rebalanced: AtomicBool,
+    has_commit_failed: AtomicBool,
+    /// The worker has waited already; the close need not.
+    is_closing: AtomicBool,
+    limit: Mutex<RateLimit>,
+}
+
+impl WorkerContext {
+    pub(crate) fn emitter(&self) -> MutexGuard<'_, Emitter> {
+        self.emitter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the acknowledgements of partitions that are about to go, and commits them.
+    fn let_go(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
+        let partitions: Vec<(String, i32)> = partitions
+            .elements()
+            .iter()
+            .map(|partition| (partition.topic().to_owned(), partition.partition()))
+            .collect();
+        let mut emitter = self.emitter();
+        // Lost partitions have another owner already: a commit would be refused.
+        if !consumer.assignment_lost() {
+            let deadline = Instant::now() + REVOKE_WAIT;
+            let is_waiting = |emitter: &Emitter| {
+                partitions.iter().any(|(topic, partition)| {
+                    emitter.ledger.partition_in_flight_count(topic, *partition) > 0
+                })
+            };
+            while !self.is_closing.load(Ordering::Relaxed)
+                && emitter.fatal().is_none()
+                && is_waiting(&emitter)
+                && Instant::now() < deadline
+            {
+                emitter.poll(Duration::from_millis(10));
+            }
+            self.commit(consumer, &mut emitter, CommitMode::Sync);
+        }
+        for (topic, partition) in &partitions {
+            emitter.ledger.revoke(topic, *partition);
+        }
+    }
+
+    /// Commits what is safe and was not committed yet.
+    fn commit(&self, consumer: &BaseConsumer<Self>, emitter: &mut Emitter, mode: CommitMode) {
+        if self.has_commit_failed.swap(false, Ordering::Relaxed) {
+            emitter.ledger.forget_commits();
+        }
+        let commits = emitter.ledger.take_commits();
+        if commits.is_empty() {
+            return;
+        }
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for (topic, partition, offset) in &commits {
+            let added = list.add_partition_offset(topic, *partition, Offset::Offset(*offset));
+            debug_assert!(added.is_ok(), "an offset that is not negative is taken");
+        }
+        emitter.counts.add(Metric::Commits, 1);
+        if let Err(error) = consumer.commit(&list, mode) {
+            emitter.counts.add(Metric::CommitFailures, 1);
+            emitter.ledger.forget_commits();
+            self.say_commit_failed(&error);
+        }
+    }
+
+    /// Around a rebalance this is normal; the offsets are committed by the next commit or owner.
+    fn say_commit_failed(&self, error: &KafkaError) {
+        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = limit.allow(Instant::now()) {
+            warn!(%error, left_out, "A commit failed; its offsets are committed again.");
+        }
+    }
+}
+
+impl ClientContext for WorkerContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.log.line(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.log.error(&error, reason);
+    }
+}
+
+impl ConsumerContext for WorkerContext {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        self.is_rebalanced.store(true, Ordering::Relaxed);
+        match rebalance {
+            Rebalance::Assign(partitions) => {
+                let mut emitter = self.emitter();
+                for partition in partitions.elements() {
+                    emitter.ledger.assign(partition.topic(), partition.partition());
+                }
+                emitter.counts.add(Metric::Rebalances, 1);
+                debug!(count = partitions.count(), "Partitions are assigned.");
+            }
+            Rebalance::Revoke(partitions) => {
+                debug!(count = partitions.count(), "Partitions are taken away.");
+                self.let_go(consumer, partitions);
+                self.emitter().counts.add(Metric::Rebalances, 1);
+            }
+            Rebalance::Error(error) => warn!(%error, "A rebalance failed."),
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        match result {
+            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            Err(error) => {
+                self.has_commit_failed.store(true, Ordering::Relaxed);
+                self.say_commit_failed(&error);
+            }
+        }
+    }
+}
+
+/// Runs a worker on this thread until a stop is asked for.
+///
+/// # Errors
+/// A client cannot be made or cannot go on. What was read and not acknowledged is not committed, so
+/// another worker can take over from there.
+pub fn run(index: usize, core: Option<CoreId>, shared: &WorkerShared) -> Result<(), RunError> {
+    let settings = &*shared.settings;
+    let context = WorkerContext {
+        log: ClientLog::new(format!("consumer {index}")),
+        emitter: Mutex::new(Emitter::new(settings, index)?),
+        is_rebalanced: AtomicBool::new(false),
+        has_commit_failed: AtomicBool::new(false),
+        is_closing: AtomicBool::new(false),
+        limit: Mutex::new(RateLimit::new(Duration::from_secs(10))),
+    };
+    let consumer: BaseConsumer<WorkerContext> = client::consumer_config(settings)
+        .create_with_context(context)
+        .map_err(|error| RunError::Client { client: "consumer", error })?;
+    // The clients' own threads are there by now and keep all processors to themselves.
+    if let Some(core) = core
+        && !core_affinity::set_for_current(core)
+    {
+        warn!(worker = index, "Cannot pin the worker to a processor.");
+    }
+    let topics: Vec<&str> = settings.data_topics.iter().map(String::as_str).collect();
+    consumer.subscribe(&topics).map_err(|error| RunError::Fatal(error.to_string()))?;
+    info!(worker = index, "A worker begins.");
+    let context = Arc::clone(consumer.context());
+    let result = {
+        let mut worker = Worker::new(index, shared, &consumer, &context);
+        let result = worker.run();
+        worker.end();
+        result
+    };
+    // No record refers to the client's memory any more; leaving the group takes a moment.
+    drop(consumer);
+    let mut emitter = context.emitter();
+    shared.counts.take(&mut emitter.counts);
+    info!(worker = index, "A worker ends.");
+    result
+}
+
+struct Worker<'a> {
+    index: usize,
+    shared: &'a WorkerShared,
+    consumer: &'a BaseConsumer<WorkerContext>,
+    context: &'a WorkerContext,
+    rules: Arc<RuleSet>,
+    matcher: Matcher,
+    poller: Poller,
+    batch: Vec<BatchRecord<'a>>,
+    /// Records that came while a batch was being worked on.
+    carry: Vec<BatchRecord<'a>>,
+    matches: Vec<RuleId>,
+    committed_at: Instant,
+    limit: RateLimit,
+}
+
+impl<'a> Worker<'a> {
+    fn new(
+        index: usize,
+        shared: &'a WorkerShared,
+        consumer: &'a BaseConsumer<WorkerContext>,
+        context: &'a WorkerContext,
+    ) -> Self {
+        let rules = shared.rules.load_full();
+        let config = MatcherConfig {
+            record_bytes_max: shared.settings.record_bytes_max,
+            ..MatcherConfig::default()
+        };
+        Self {
+            index,
+            shared,
+            consumer,
+            context,
+            matcher: Matcher::new(Arc::clone(&rules.plan), config),
+            rules,
+            poller: Poller::new(),
+            batch: Vec::with_capacity(shared.settings.batch_records_max),
+            carry: Vec::new(),
+            matches: Vec::new(),
+            committed_at: Instant::now(),
+            limit: RateLimit::new(Duration::from_secs(10)),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), RunError> {
+        while !self.shared.shutdown.is_asked() {
+            self.take_rules();
+            self.fill()?;
+            self.work()?;
+            self.serve()?;
+        }
+        Ok(())
+    }
+
+    fn take_rules(&mut self) {
+        let rules = self.shared.rules.load();
+        if rules.generation != self.rules.generation {
+            self.rules = Arc::clone(&rules);
+            self.matcher.set_plan(Arc::clone(&self.rules.plan));
+            debug!(worker = self.index, generation = self.rules.generation, "Took a rule set.");
+        }
+    }
+
+    fn fill(&mut self) -> Result<(), RunError> {
+        let timeout = match self.context.emitter().in_flight_count() {
+            _ if !self.carry.is_empty() => Duration::ZERO,
+            0 => POLL_IDLE,
+            _ => POLL_BUSY,
+        };
+        self.batch.append(&mut self.carry);
+        let records_max = self.shared.settings.batch_records_max;
+        self.poller.fill(self.consumer, self.context, &mut self.batch, records_max, timeout)
+    }
+
+    fn work(&mut self) -> Result<(), RunError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let begin = Instant::now();
+        let batch = std::mem::take(&mut self.batch);
+        for record in &batch {
+            if !self.context.emitter().is_ready() {
+                self.hold()?;
+                if self.shared.shutdown.is_asked() {
+                    break;
+                }
+            }
+            self.work_on(record);
+        }
+        self.batch = batch;
+        self.batch.clear();
+        let mut emitter = self.context.emitter();
+        emitter.counts.add(Metric::Batches, 1);
+        let elapsed = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        emitter.latencies.record(Stage::Batch, elapsed);
+        Ok(())
+    }
+
+    fn work_on(&mut self, record: &BatchRecord<'a>) {
+        let message = &record.message;
+        let mut emitter = self.context.emitter();
+        let Some(slot) = emitter.ledger.begin(record.slot, message.offset()) else { return };
+        let source = SourceRecord { message, slot };
+        emitter.counts.add(Metric::Records, 1);
+        match message.payload() {
+            None => emitter.counts.add(Metric::Tombstones, 1),
+            Some(payload) => {
+                emitter.counts.add(Metric::RecordBytes, payload.len() as u64);
+                match self.matcher.matches(payload) {
+                    Ok([]) => {}
+                    Ok(matches) => {
+                        self.matches.clear();
+                        self.matches.extend_from_slice(matches);
+                        emitter.counts.add(Metric::Matches, self.matches.len() as u64);
+                        if self.shared.settings.is_first_match {
+                            keep_first(&mut self.matches, &self.rules);
+                        }
+                        let event = Event {
+                            bytes: payload,
+                            position: EventPosition::Record {
+                                topic: message.topic(),
+                                partition: message.partition(),
+                                offset: message.offset(),
+                            },
+                            timestamp: message.timestamp().to_millis(),
+                        };
+                        for id in &self.matches {
+                            emitter.send_detection(&source, self.rules.rule(*id), &event);
+                        }
+                    }
+                    Err(rejection) => {
+                        emitter.counts.add(Metric::from(rejection), 1);
+                        emitter.send_dead_letter(&source, rejection.as_str());
+                        say_refused(&mut self.limit, message, rejection);
+                    }
+                }
+            }
+        }
+        emitter.ledger.read(slot, message.offset());
+    }
+
+    /// Waits until enough is acknowledged: patiently first, then with the partitions paused.
+    fn hold(&mut self) -> Result<(), RunError> {
+        let patience = Instant::now() + PATIENCE;
+        while Instant::now() < patience {
+            let mut emitter = self.context.emitter();
+            emitter.poll(Duration::from_millis(2));
+            if emitter.is_ready() {
+                return Ok(());
+            }
+        }
+        self.context.emitter().counts.add(Metric::Pauses, 1);
+        debug!(worker = self.index, "Paused: too much waits for acknowledgement.");
+        self.pause();
+        loop {
+            if let Some(record) =
+                self.poller.poll(self.consumer, self.context, Duration::from_millis(5))?
+            {
+                self.carry.push(record);
+            }
+            // Partitions that just came are not paused yet.
+            if self.context.is_rebalanced.swap(false, Ordering::Relaxed) {
+                self.pause();
+            }
+            self.serve()?;
+            if self.context.emitter().is_relieved() || self.shared.shutdown.is_asked() {
+                break;
+            }
+        }
+        if let Ok(assignment) = self.consumer.assignment()
+            && let Err(error) = self.consumer.resume(&assignment)
+        {
+            return Err(RunError::Fatal(format!("cannot resume after a pause: {error}")));
+        }
+        Ok(())
+    }
+
+    fn pause(&self) {
+        let paused = self.consumer.assignment().and_then(|list| self.consumer.pause(&list));
+        if let Err(error) = paused {
+            // Nothing is lost by that: records go on coming in, and wait.
+            debug!(%error, "Cannot pause.");
+        }
+    }
+
+    /// What has to be done now and then: acknowledgements, commits, counters.
+    fn serve(&mut self) -> Result<(), RunError> {
+        let mut emitter = self.context.emitter();
+        emitter.poll(Duration::ZERO);
+        if let Some(reason) = emitter.fatal() {
+            return Err(RunError::Fatal(format!("producer: {reason}")));
+        }
+        if self.committed_at.elapsed() >= self.shared.settings.commit_interval {
+            self.committed_at = Instant::now();
+            self.context.commit(self.consumer, &mut emitter, CommitMode::Async);
+        }
+        self.shared.counts.take(&mut emitter.counts);
+        self.shared.latencies.take(&mut emitter.latencies);
+        Ok(())
+    }
+
+    /// Waits for what is in flight, within a limit, and commits.
+    fn end(&mut self) {
+        self.batch.clear();
+        self.carry.clear();
+        let mut emitter = self.context.emitter();
+        let deadline = Instant::now() + self.shared.settings.stop_timeout.mul_f32(0.7);
+        while emitter.in_flight_count() > 0
+            && emitter.fatal().is_none()
+            && Instant::now() < deadline
+        {
+            emitter.poll(Duration::from_millis(5));
+        }
+        let left = emitter.in_flight_count();
+        if left > 0 {
+            warn!(
+                worker = self.index,
+                left, "Not everything was acknowledged; those records are read again next time."
+            );
+        }
+        self.context.commit(self.consumer, &mut emitter, CommitMode::Sync);
+        self.shared.latencies.take(&mut emitter.latencies);
+        self.context.is_closing.store(true, Ordering::Relaxed);
+    }
+}
+
+/// First match means lowest title, which is the lowest index.
+fn keep_first(matches: &mut Vec<RuleId>, rules: &RuleSet) {
+    if let Some(first) = matches.iter().copied().min_by_key(|id| rules.plan.rule(*id).source) {
+        matches.clear();
+        matches.push(first);
+    }
+}
+
+fn say_refused(limit: &mut RateLimit, message: &BorrowedMessage<'_>, rejection: Rejection) {
+    if let Some(left_out) = limit.allow(Instant::now()) {
+        warn!(
+            topic = message.topic(),
+            partition = message.partition(),
+            offset = message.offset(),
+            %rejection,
+            left_out,
+            "Refused a record."
+        );
+    }
+}
