@@ -49,7 +49,8 @@ mod tests {
             assert_eq!(network.net.to_string(), expected);
             assert_eq!(network.has_host_bits, has_host_bits, "{text}");
         }
-        for text in ["ten.0.0.0/8", "10.0.0.0/33", "::/129", "10.0.0.0/", "10/8", "", "1.2.3.4/+8"] {
+        for text in ["ten.0.0.0/8", "10.0.0.0/33", "::/129", "10.0.0.0/", "10/8", "", "1.2.3.4/+8"]
+        {
             assert!(network(text).is_err(), "{text}");
         }
     }

@@ -55,10 +55,10 @@ fn parts(text: &str, has_placeholders: bool) -> Vec<Part> {
     parts
 }
 
-/// The name in `%name%` at the start of the text.
+/// The name in `%name%` at the start of the text: letters, digits, `_`, `-` and `.`.
 pub(crate) fn placeholder(text: &str) -> Option<&str> {
     let name = text.strip_prefix('%')?;
-    let end = name.find(|c: char| !c.is_alphanumeric() && c != '_')?;
+    let end = name.find(|c: char| !c.is_alphanumeric() && !"_-.".contains(c))?;
     (end > 0 && name[end..].starts_with('%')).then(|| &name[..end])
 }
 
@@ -108,6 +108,7 @@ mod tests {
             ("%name%", "<name>"),
             (r"\%plain%name%", "[%plain]<name>"),
             (r"C:\\Users\\%who%\\x", r"[C:\Users\]<who>[\x]"),
+            ("%DC-NAME.x%", "<DC-NAME.x>"),
             ("100%", "[100%]"),
             ("%a b%", "[%a b%]"),
             ("%%", "[%%]"),

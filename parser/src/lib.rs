@@ -18,6 +18,7 @@
 mod cidr;
 mod collection;
 mod condition;
+mod correlation;
 mod diagnostic;
 mod encode;
 mod encoding;
@@ -37,10 +38,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use condition::{Aggregation, AggregationFunction, AggregationRelation, Expr, Quantifier};
+pub use correlation::{
+    Alias, Correlation, CorrelationCondition, CorrelationType, Filter, FilterRules, Threshold,
+};
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use field_mapping::FieldMapping;
 pub use modifier::Modifier;
-pub use predicate::{Comparison, Number, Part, Pattern, Predicate, Regex, Relation, Test, TimePart};
+pub use predicate::{
+    Comparison, Number, Part, Pattern, Predicate, Regex, Relation, Test, TimePart,
+};
 pub use rule::{
     Block, Condition, DetectionItem, DetectionSection, KafkaBlock, Level, Logsource, Rule,
     Selection, Value,
@@ -65,15 +71,28 @@ pub struct Parsed {
 pub enum Document {
     /// A detection rule.
     Rule(Box<Rule>),
+    /// A correlation rule.
+    Correlation(Box<Correlation>),
+    /// A filter.
+    Filter(Box<Filter>),
 }
 
 /// How a text is read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseOptions {
     /// The values of `%name%` under `expand`; they may hold wildcards. A rule with a placeholder that
     /// has no value here cannot be loaded.
     pub placeholders: BTreeMap<String, Vec<String>>,
+    /// Whether the text is all there is, so that a rule which a correlation names has to be in it. For
+    /// one of several files or records this is `false`; [`check_references`] then looks at the whole.
+    pub is_whole_set: bool,
+}
+
+impl Default for ParseOptions {
+    fn default() -> Self {
+        Self { placeholders: BTreeMap::new(), is_whole_set: true }
+    }
 }
 
 /// Reads every document of a text.
@@ -106,22 +125,45 @@ pub fn parse_with(text: &str, options: &ParseOptions) -> Parsed {
         return Parsed { documents: Vec::new(), diagnostics: vec![diagnostic] };
     }
     let mut reader = Reader { source: text, options, diagnostics };
-    let mut documents = Vec::new();
-    for root in collection::flatten(&mut reader, nodes) {
-        documents.extend(document(&mut reader, root));
+    let roots = collection::flatten(&mut reader, nodes);
+    let known: Vec<String> = roots.iter().flat_map(names).collect();
+    let mut documents: Vec<Document> =
+        roots.into_iter().filter_map(|root| document(&mut reader, root)).collect();
+    if options.is_whole_set {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let mut circular = Vec::new();
+        let all: Vec<&Document> = documents.iter().collect();
+        for (at, diagnostic) in reader::references::check(&all, &known) {
+            circular.extend(diagnostic.is_blocking().then_some(at));
+            reader.report(diagnostic);
+        }
+        let mut at = 0..;
+        documents.retain(|_| at.next().is_some_and(|at| !circular.contains(&at)));
     }
     let mut diagnostics = reader.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
     Parsed { documents, diagnostics }
 }
 
+/// What is wrong with the references between documents that were read from several texts: each finding
+/// with the index of its document.
+pub fn check_references(documents: &[&Document]) -> Vec<(usize, Diagnostic)> {
+    reader::references::check(documents, &[])
+}
+
+/// The names by which a document can be referred to, even if it cannot be loaded.
+fn names(root: &Node) -> Vec<String> {
+    let name = |key| root.get(key).and_then(Node::key).map(str::to_owned);
+    ["id", "name"].into_iter().filter_map(name).collect()
+}
+
 /// Reads one document, of whatever type it is.
 fn document(reader: &mut Reader<'_>, root: Node) -> Option<Document> {
-    let is_inside = |diagnostic: &Diagnostic| {
-        diagnostic.is_blocking() && root.span.range().contains(&(diagnostic.span.start as usize))
-    };
+    let range = root.span.range();
     // What the YAML reader found, such as a repeated key.
-    let is_broken = reader.diagnostics.iter().any(is_inside);
+    let was_broken = reader.diagnostics.iter().any(|diagnostic| {
+        diagnostic.is_blocking() && range.contains(&(diagnostic.span.start as usize))
+    });
     let before = reader.diagnostics.len();
     if root.as_mapping().is_none() {
         let diagnostic = Diagnostic::error(Code::TypeError, root.span)
@@ -130,8 +172,15 @@ fn document(reader: &mut Reader<'_>, root: Node) -> Option<Document> {
         return None;
     }
     let root = Arc::new(root);
-    let document =
-        reader::rule::read(reader, &root).map(|rule| Document::Rule(Box::new(rule)));
-    let is_broken = is_broken || reader.diagnostics[before..].iter().any(Diagnostic::is_blocking);
+    let document = if let Some((key, section)) = root.entry("correlation") {
+        let correlation = reader::correlation::read(reader, &root, key, section);
+        correlation.map(|correlation| Document::Correlation(Box::new(correlation)))
+    } else if let Some((key, section)) = root.entry("filter") {
+        let filter = reader::filter::read(reader, &root, key, section);
+        filter.map(|filter| Document::Filter(Box::new(filter)))
+    } else {
+        reader::rule::read(reader, &root).map(|rule| Document::Rule(Box::new(rule)))
+    };
+    let is_broken = was_broken || reader.diagnostics[before..].iter().any(Diagnostic::is_blocking);
     document.filter(|_| !is_broken)
 }

@@ -45,16 +45,21 @@ impl Reader<'_> {
     }
 
     /// A scalar's text; anything else is a finding that `loadable` says how to weigh.
-    pub(crate) fn text(&mut self, key: &str, node: &Node, weight: Weight) -> Option<Spanned<String>> {
+    pub(crate) fn text(
+        &mut self,
+        key: &str,
+        node: &Node,
+        weight: Weight,
+    ) -> Option<Spanned<String>> {
         match node.as_scalar() {
             Some(scalar) if scalar.resolve() != Resolved::Null => {
                 Some(Spanned::new(scalar.text.clone(), node.span))
             }
             _ => {
                 let message = format!("`{key}` has to be a text, not {}", node.describe());
-                self.report(weight.apply(
-                    Diagnostic::error(Code::TypeError, node.span).message(message),
-                ));
+                self.report(
+                    weight.apply(Diagnostic::error(Code::TypeError, node.span).message(message)),
+                );
                 None
             }
         }
@@ -69,9 +74,9 @@ impl Reader<'_> {
             NodeKind::Scalar(_) if node.is_null() => Vec::new(),
             _ => {
                 let message = format!("`{key}` has to be a list, not {}", node.describe());
-                self.report(weight.apply(
-                    Diagnostic::error(Code::TypeError, node.span).message(message),
-                ));
+                self.report(
+                    weight.apply(Diagnostic::error(Code::TypeError, node.span).message(message)),
+                );
                 self.text(key, node, weight).into_iter().collect()
             }
         }

@@ -10,7 +10,8 @@ const DASHES_MAX: usize = 5;
 
 /// Every form of the pattern, or nothing if they would be too many.
 pub(crate) fn forms(pattern: &Pattern) -> Option<Vec<Pattern>> {
-    let dashes: usize = pattern.parts.iter().map(|part| literal(part).matches(DASHES).count()).sum();
+    let dashes: usize =
+        pattern.parts.iter().map(|part| literal(part).matches(DASHES).count()).sum();
     if dashes > DASHES_MAX {
         return None;
     }

@@ -67,7 +67,10 @@ mod tests {
         use TokenKind as T;
         for (text, expected) in [
             ("", vec![]),
-            ("  a   and(b  or c )  ", vec![T::Word, T::And, T::Open, T::Word, T::Or, T::Word, T::Close]),
+            (
+                "  a   and(b  or c )  ",
+                vec![T::Word, T::And, T::Open, T::Word, T::Or, T::Word, T::Close],
+            ),
             ("NOT notepad", vec![T::Not, T::Word]),
             ("a | count() > 5", vec![T::Word, T::Pipe]),
             ("1 of sel_*", vec![T::Word, T::Word, T::Word]),

@@ -151,7 +151,11 @@ pub(crate) fn expression(
             None => Fault::syntax(0, text.len(), "the condition is empty"),
             Some(last) => {
                 let word = &text[last.start..last.end];
-                Fault::syntax(last.start, last.end, format!("a selection is missing after `{word}`"))
+                Fault::syntax(
+                    last.start,
+                    last.end,
+                    format!("a selection is missing after `{word}`"),
+                )
             }
         };
         return Err(fault);
@@ -182,9 +186,9 @@ fn out_of_place(text: &str, token: Token, is_operand_next: bool) -> Fault {
         Fault::syntax(token.start, token.end, message)
     };
     match token.kind {
-        TokenKind::Word => strange(&word).map_or(fault, |strange| {
-            symbol(token.start, token.end, &word, strange)
-        }),
+        TokenKind::Word => {
+            strange(&word).map_or(fault, |strange| symbol(token.start, token.end, &word, strange))
+        }
         _ => fault,
     }
 }

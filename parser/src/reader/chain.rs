@@ -84,10 +84,12 @@ fn may_stand_together(a: Role, b: Role) -> bool {
         R::Regex | R::Cidr => b == R::Placeholders,
         R::Compare => b == R::Time,
         R::FieldRef => matches!(b, R::Relation | R::Cased),
-        R::Cased | R::Relation | R::Placeholders | R::Windash | R::Utf16 => matches!(
-            b,
-            R::Cased | R::Relation | R::Placeholders | R::Windash | R::Utf16 | R::Base64
-        ) && a != b,
+        R::Cased | R::Relation | R::Placeholders | R::Windash | R::Utf16 => {
+            matches!(
+                b,
+                R::Cased | R::Relation | R::Placeholders | R::Windash | R::Utf16 | R::Base64
+            ) && a != b
+        }
         R::Exists | R::Time | R::Base64 => false,
     };
     one_way(a, b) || one_way(b, a)

@@ -1,14 +1,14 @@
 //! The detection section: named selections and the conditions over them.
 
+use super::Reader;
+use super::Weight;
 use super::item;
 use super::timespan;
-use super::Reader;
 use crate::condition;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::rule::{Block, Condition, DetectionSection, Selection};
 use crate::span::Spanned;
 use crate::yaml::{Node, NodeKind};
-use super::Weight;
 
 /// Reads the section under `key`, whose other entries (`reserved`) are no selections.
 pub(crate) fn read(
@@ -19,14 +19,14 @@ pub(crate) fn read(
 ) -> Option<DetectionSection> {
     let name = key.key().unwrap_or_default();
     let Some(entries) = section.as_mapping() else {
-        let diagnostic = Diagnostic::error(Code::TypeError, section.span)
+        let diagnostic = Diagnostic::error(Code::TypeError, key.span)
             .message(format!("`{name}` has to be a map, not {}", section.describe()))
             .help("name each selection: `selection:` and below it what to look for");
-        let span = if section.is_null() { key.span } else { section.span };
-        reader.report(Diagnostic { span, ..diagnostic });
+        reader.report(diagnostic);
         return None;
     };
-    let is_reserved = |key: &str| matches!(key, "condition" | "timeframe") || reserved.contains(&key);
+    let is_reserved =
+        |key: &str| matches!(key, "condition" | "timeframe") || reserved.contains(&key);
     let mut names = Vec::new();
     let mut selections = Vec::new();
     let mut timeframe = None;
@@ -51,8 +51,7 @@ pub(crate) fn read(
         reader.missing("condition", section, key.span, Weight::Blocking);
         return None;
     };
-    let conditions =
-        conditions(reader, condition_key, condition_node, &names, timeframe.is_some());
+    let conditions = conditions(reader, condition_key, condition_node, &names, timeframe.is_some());
     Some(DetectionSection { selections, conditions, timeframe })
 }
 

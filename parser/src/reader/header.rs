@@ -147,7 +147,10 @@ fn check_date(reader: &mut Reader<'_>, key: &str, node: &Node) {
 fn check_tag(reader: &mut Reader<'_>, tag: &Spanned<String>) {
     let is_allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-.".contains(&b);
     let is_good = tag.node.bytes().all(is_allowed)
-        && tag.node.split_once('.').is_some_and(|(space, name)| !space.is_empty() && !name.is_empty());
+        && tag
+            .node
+            .split_once('.')
+            .is_some_and(|(space, name)| !space.is_empty() && !name.is_empty());
     if !is_good {
         let diagnostic = Diagnostic::warning(Code::BadTag, tag.span)
             .message(format!("tag `{}` is not of the form `namespace.name`", shorten(&tag.node)))

@@ -1,8 +1,8 @@
 //! One line of a selection: `field|modifier|…: values`, or a list of keywords.
 
+use super::Reader;
 use super::chain::Chain;
 use super::transform;
-use super::Reader;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::modifier::Modifier;
 use crate::predicate::Predicate;
@@ -22,7 +22,8 @@ pub(crate) fn field_item(
         NodeKind::Sequence(items) => items,
         _ => std::slice::from_ref(values),
     };
-    let span = if values.span.start >= key.span.start { key.span.to(values.span) } else { key.span };
+    let span =
+        if values.span.start >= key.span.start { key.span.to(values.span) } else { key.span };
     if nodes.is_empty() {
         let diagnostic = Diagnostic::error(Code::EmptyDetection, key.span)
             .message(format!("`{text}` has an empty list of values"))

@@ -40,11 +40,7 @@ pub(crate) fn read(reader: &mut Reader<'_>, root: &Arc<Node>) -> Option<Rule> {
 }
 
 /// Reads `logsource`; `weight` is that of its absence.
-pub(crate) fn logsource(
-    reader: &mut Reader<'_>,
-    root: &Node,
-    weight: Weight,
-) -> Option<Logsource> {
+pub(crate) fn logsource(reader: &mut Reader<'_>, root: &Node, weight: Weight) -> Option<Logsource> {
     let Some((key, node)) = root.entry("logsource").filter(|(_, node)| !node.is_null()) else {
         reader.missing("logsource", root, head(root), weight);
         return None;
@@ -64,7 +60,7 @@ pub(crate) fn logsource(
     Some(Logsource { category, product, service, span: key.span.to(node.span) })
 }
 
-fn kafka(reader: &mut Reader<'_>, node: &Node) -> Option<KafkaBlock> {
+pub(crate) fn kafka(reader: &mut Reader<'_>, node: &Node) -> Option<KafkaBlock> {
     if node.is_null() {
         return None;
     }
@@ -75,9 +71,8 @@ fn kafka(reader: &mut Reader<'_>, node: &Node) -> Option<KafkaBlock> {
     }
     let topic = node.get("outputTopic").filter(|topic| !topic.is_null());
     let output_topic = topic.and_then(|topic| reader.text("outputTopic", topic, Weight::Blocking));
-    let custom_fields = node.get("customFields").map_or_else(Vec::new, |fields| {
-        custom_fields(reader, fields)
-    });
+    let custom_fields =
+        node.get("customFields").map_or_else(Vec::new, |fields| custom_fields(reader, fields));
     Some(KafkaBlock { output_topic, custom_fields })
 }
 

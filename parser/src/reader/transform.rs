@@ -1,8 +1,8 @@
 //! Values under a chain of modifiers: the tests that they become.
 
+use super::Reader;
 use super::chain::{Chain, Kind};
 use super::header::shorten;
-use super::Reader;
 use crate::cidr;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::encode;
@@ -211,8 +211,11 @@ fn regexes(
     text: &str,
     flags: &Regex,
 ) -> Option<Vec<Test>> {
-    let expressions =
-        if chain.has_placeholders { fill_regex(reader, node, text)? } else { vec![text.to_owned()] };
+    let expressions = if chain.has_placeholders {
+        fill_regex(reader, node, text)?
+    } else {
+        vec![text.to_owned()]
+    };
     let is_as_written = expressions.first().is_some_and(|first| first == text);
     let mut tests = Vec::new();
     for pattern in expressions {
@@ -355,11 +358,8 @@ fn field_ref(
         reader.report(diagnostic);
         return None;
     }
-    let test = Test::FieldRef {
-        field: text.clone(),
-        relation: chain.relation,
-        cased: chain.is_cased,
-    };
+    let test =
+        Test::FieldRef { field: text.clone(), relation: chain.relation, cased: chain.is_cased };
     Some(vec![test])
 }
 

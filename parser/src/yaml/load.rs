@@ -5,7 +5,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
+use granit_parser::{
+    ErrorKind, Event, Parser, ScalarStyle, ScanError, StrInput, StructureStyle, Tag,
+};
 
 use super::{ALIAS_NODES_MAX, DEPTH_MAX, NODES_MAX, Node, NodeKind, Scalar, Style};
 use crate::diagnostic::{Code, Diagnostic};
@@ -47,6 +49,7 @@ struct Loader<'a> {
 struct Open {
     items: Vec<Node>,
     is_mapping: bool,
+    is_flow: bool,
     start: usize,
     anchor: usize,
     /// How deep and how large the node is so far.
@@ -113,8 +116,8 @@ impl Loader<'_> {
                 self.count(1, span)?;
                 self.complete(Node { kind: NodeKind::Scalar(scalar), span }, anchor, 0, 1)?;
             }
-            Event::SequenceStart(_, anchor, _) => self.begin(false, span, anchor)?,
-            Event::MappingStart(_, anchor, _) => self.begin(true, span, anchor)?,
+            Event::SequenceStart(style, anchor, _) => self.begin(false, style, span, anchor)?,
+            Event::MappingStart(style, anchor, _) => self.begin(true, style, span, anchor)?,
             Event::SequenceEnd | Event::MappingEnd => self.end(span)?,
             Event::Alias(id) => self.alias(id, span)?,
             _ => {}
@@ -122,13 +125,21 @@ impl Loader<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, is_mapping: bool, span: Span, anchor: usize) -> Result<(), Broken> {
+    fn begin(
+        &mut self,
+        is_mapping: bool,
+        style: StructureStyle,
+        span: Span,
+        anchor: usize,
+    ) -> Result<(), Broken> {
         if self.open.len() >= DEPTH_MAX {
             return Err(Broken(too_deep(span)));
         }
         self.count(1, span)?;
         let start = span.start as usize;
-        self.open.push(Open { items: Vec::new(), is_mapping, start, anchor, depth: 1, size: 1 });
+        let is_flow = style == StructureStyle::Flow;
+        let items = Vec::new();
+        self.open.push(Open { items, is_mapping, is_flow, start, anchor, depth: 1, size: 1 });
         Ok(())
     }
 
@@ -253,15 +264,26 @@ impl Loader<'_> {
 
     fn describe(&self, error: &ScanError) -> Diagnostic {
         let at = error.marker().byte_offset().unwrap_or(self.text.len()).min(self.text.len());
-        let len = self.text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, |c| {
-            if c == '\n' { 0 } else { c.len_utf8() }
-        });
+        let len = self
+            .text
+            .get(at..)
+            .and_then(|rest| rest.chars().next())
+            .map_or(0, |c| if c == '\n' { 0 } else { c.len_utf8() });
         let span = Span::new(at, at + len);
         if *error.kind() == ErrorKind::RecursionLimitExceeded {
             return too_deep(span);
         }
         let diagnostic = Diagnostic::error(Code::YamlSyntax, span)
             .message(format!("not valid YAML: {}", error.info()));
+        // Inside `[…` or `{…`, the cause is often that it was never closed.
+        let flow = self.open.iter().rev().find(|open| open.is_flow && open.start != at);
+        let diagnostic = match flow {
+            Some(open) => diagnostic.related(
+                Span::new(open.start, open.start + 1),
+                "inside the list or map that is opened here",
+            ),
+            None => diagnostic,
+        };
         match help(error.kind(), self.text.get(at..).unwrap_or("")) {
             Some(help) => diagnostic.help(help),
             None => diagnostic,
