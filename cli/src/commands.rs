@@ -1,4 +1,7 @@
 //! One module per command. Each has its arguments and a `run` that returns the exit status.
 
+pub(crate) mod demo;
 pub(crate) mod lint;
 pub(crate) mod match_events;
+pub(crate) mod rules;
+pub(crate) mod run;

@@ -4,10 +4,13 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod demo_samples;
 mod diagnostics;
 mod exit;
 mod match_output;
+mod process;
 mod progress;
+mod rule_records;
 mod rule_set;
 mod stdio;
 
@@ -37,8 +40,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(commands::demo::DemoArgs),
     Match(commands::match_events::MatchArgs),
     Lint(commands::lint::LintArgs),
+    Run(commands::run::RunArgs),
+    Rules(commands::rules::RulesArgs),
 }
 
 fn main() -> ExitCode {
@@ -51,8 +57,11 @@ fn main() -> ExitCode {
         }
     };
     let outcome = match cli.command {
+        Command::Demo(args) => commands::demo::run(&args),
         Command::Match(args) => commands::match_events::run(&args),
         Command::Lint(args) => commands::lint::run(&args),
+        Command::Run(args) => commands::run::run(&args),
+        Command::Rules(args) => commands::rules::run(&args),
     };
     match outcome {
         Ok(exit) => exit.into(),

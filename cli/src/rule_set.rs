@@ -105,7 +105,7 @@ pub(crate) fn load_field_mapping(path: Option<&PathBuf>) -> Result<FieldMapping,
 }
 
 /// The findings that say why something does not load, and those that would be errors elsewhere.
-fn loads_or_not(file: &rule_files::RuleFile) -> Vec<Finding<'_>> {
+pub(crate) fn loads_or_not(file: &rule_files::RuleFile) -> Vec<Finding<'_>> {
     if file.unreadable.is_some() {
         return Finding::of_file(file);
     }

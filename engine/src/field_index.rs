@@ -79,6 +79,11 @@ impl FieldIndex {
         Some(id)
     }
 
+    /// The id of a known field.
+    pub(crate) fn find(&self, name: &str) -> Option<FieldId> {
+        self.ids.get(name).copied()
+    }
+
     /// Every way to cut the name into keys.
     fn add_name(&mut self, name: &str, id: FieldId) {
         let cuts: Vec<usize> = name.match_indices('.').map(|(at, _)| at).collect();

@@ -30,7 +30,7 @@ pub use atom::{AtomId, Order, Pattern, REGEX_BYTES_MAX, Relation, Test, Text};
 pub use condition::Op;
 pub use decimal::Decimal;
 pub use field_index::{FIELD_STEPS_MAX, FieldId, FieldIndex, KEYWORDS};
-pub use matcher::{Counters, Matcher, MatcherConfig};
+pub use matcher::{Counters, FieldText, Matcher, MatcherConfig, ValueKind};
 pub use plan::{Cover, Plan, PlanBuilder, PlanRule, PlanSize, RuleId};
 pub use rejection::Rejection;
 pub use text::{fold, fold_char, folded};

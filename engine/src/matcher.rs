@@ -78,6 +78,26 @@ pub struct Matcher {
     matches: Vec<RuleId>,
 }
 
+/// A value of a field, as [`Matcher::read_field`] gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldText<'a> {
+    /// What it is in the record.
+    pub kind: ValueKind,
+    /// Its text, unescaped; of a number as spelled.
+    pub text: &'a [u8],
+}
+
+/// What a value is in the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum ValueKind {
+    Null,
+    Bool,
+    Number,
+    Text,
+    Object,
+}
+
 /// Which atoms are known to hold, or not to, for the record at hand.
 #[derive(Debug)]
 struct AtomStates {
@@ -196,6 +216,30 @@ impl Matcher {
         }
         self.decide(&plan, record);
         Ok(&self.matches)
+    }
+
+    /// Calls `each` with every value of a field of the record that was matched last. `record` has to
+    /// be that record. Objects have an empty text.
+    pub fn read_field(
+        &mut self,
+        record: &[u8],
+        field: FieldId,
+        mut each: impl FnMut(FieldText<'_>),
+    ) {
+        let mut at = self.fields.first(field);
+        while at != END {
+            let value = &mut self.fields.values[at as usize];
+            at = value.next;
+            let view = self.texts.view(record, &self.tape.entries, value);
+            let kind = match view.kind {
+                Kind::Null => ValueKind::Null,
+                Kind::True | Kind::False => ValueKind::Bool,
+                Kind::Number => ValueKind::Number,
+                Kind::Text | Kind::EscapedText => ValueKind::Text,
+                Kind::Array | Kind::Object => ValueKind::Object,
+            };
+            each(FieldText { kind, text: view.plain });
+        }
     }
 
     /// Step 4: finds the eager atoms that hold and wakes their rules.

@@ -103,6 +103,11 @@ impl Plan {
         &self.rules[id.0 as usize]
     }
 
+    /// The id of a field that the plan knows: one that a rule names, or that the builder was asked for.
+    pub fn field(&self, name: &str) -> Option<FieldId> {
+        self.fields.find(name)
+    }
+
     /// Sizes, for reports.
     pub fn size(&self) -> PlanSize {
         PlanSize {

@@ -341,3 +341,121 @@ impl Summary {
         self.refused_first.truncate(refused_named_max);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use sigmill_parser::Document;
+
+    use super::*;
+
+    const RULE: &str = "title: T\nlogsource: {product: p}\ndetection: {s: {a: 1}, condition: s}\n";
+
+    fn plan() -> Arc<Plan> {
+        let parsed = sigmill_parser::parse(RULE);
+        let Some(Document::Rule(rule)) = parsed.documents.into_iter().next() else {
+            panic!("{:?}", parsed.diagnostics)
+        };
+        let options = sigmill_codegen::CompileOptions::default();
+        Arc::new(sigmill_codegen::compile(&[Arc::from(rule)], &options).plan)
+    }
+
+    /// Writes the texts as files; the folder lives as long as the first value.
+    fn sources<T: AsRef<[u8]>>(texts: &[T]) -> (tempfile::TempDir, Vec<Source>) {
+        let folder = tempfile::tempdir().unwrap();
+        let sources = texts.iter().enumerate().map(|(at, text)| {
+            let path = folder.path().join(at.to_string());
+            std::fs::write(&path, text).unwrap();
+            Source::File(path)
+        });
+        let sources = sources.collect();
+        (folder, sources)
+    }
+
+    fn config(threads: usize) -> MatchFilesConfig {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        MatchFilesConfig { threads, block_bytes: 16, ..MatchFilesConfig::default() }
+    }
+
+    /// The lines that match as `line:source:line in source`, and the summary.
+    fn run(sources: &[Source], threads: usize) -> (String, Result<Summary, MatchFilesError>) {
+        let mut text = Vec::new();
+        let result = match_files(
+            sources,
+            &plan(),
+            &config(threads),
+            |line, text| {
+                let place = format!("{}:{}:{} ", line.line, line.source, line.source_line);
+                text.extend_from_slice(place.as_bytes());
+            },
+            |block| {
+                text.extend_from_slice(block.text);
+                Ok(())
+            },
+        );
+        (String::from_utf8(text).unwrap(), result)
+    }
+
+    #[test]
+    fn lines_are_numbered_over_all_sources_and_within_each() {
+        let texts = ["{\"a\":1}\n\n{\"a\":2}\n{\"a\":1}", "", "[]\n{\"a\":1}\nx\n{\"a\":1}\n"];
+        let (_folder, sources) = sources(&texts);
+        for threads in [1, 2, 8] {
+            let (text, result) = run(&sources, threads);
+            assert_eq!(text, "0:0:0 3:0:3 5:2:1 7:2:3 ", "{threads} threads");
+            let summary = result.unwrap();
+            assert_eq!((summary.lines, summary.lines_matched, summary.matches), (8, 4, 4));
+            assert_eq!((summary.lines_empty, summary.refused_count()), (1, 2));
+            assert_eq!(summary.bytes, texts.concat().len() as u64);
+            let first: Vec<(usize, u64)> =
+                summary.refused_first.iter().map(|line| (line.source, line.line)).collect();
+            assert_eq!(first, [(2, 1), (2, 3)]);
+        }
+    }
+
+    #[test]
+    fn many_sources_do_not_use_the_buffers_up() {
+        let (_folder, sources) = sources(&vec!["{\"a\":1}\n"; 100]);
+        let (_, result) = run(&sources, 1);
+        assert_eq!(result.unwrap().matches, 100);
+    }
+
+    #[test]
+    fn the_first_refused_lines_are_the_same_for_any_number_of_threads() {
+        let (_folder, sources) = sources(&["x\n".repeat(1000)]);
+        for threads in [1, 4] {
+            let summary = run(&sources, threads).1.unwrap();
+            let lines: Vec<u64> = summary.refused_first.iter().map(|line| line.line).collect();
+            assert_eq!(lines, [1, 2, 3, 4, 5]);
+            assert_eq!(summary.refused["not_json"], 1000);
+        }
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_read_ends_the_run_after_what_was_read() {
+        let (_folder, mut sources) = sources(&["{\"a\":1}\n".repeat(50)]);
+        sources.push(Source::File(PathBuf::from("no/such/file")));
+        let (text, result) = run(&sources, 2);
+        assert_eq!(text.split_whitespace().count(), 50);
+        assert_eq!(result.unwrap_err().to_string(), "cannot read `no/such/file`");
+    }
+
+    #[test]
+    fn a_write_that_fails_ends_the_run() {
+        let (_folder, sources) = sources(&["{\"a\":1}\n".repeat(10_000)]);
+        let mut blocks_left = 3;
+        let result = match_files(
+            &sources,
+            &plan(),
+            &config(2),
+            |_, text| text.push(b'x'),
+            |_| {
+                blocks_left -= 1;
+                if blocks_left == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(()) }
+            },
+        );
+        assert!(matches!(result, Err(MatchFilesError::Write(_))), "{result:?}");
+        assert_eq!(blocks_left, 0);
+    }
+}
