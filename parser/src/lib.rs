@@ -31,6 +31,7 @@ mod regex;
 mod rule;
 mod span;
 mod suggest;
+mod time_part;
 mod windash;
 pub mod yaml;
 
@@ -44,9 +45,7 @@ pub use correlation::{
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use field_mapping::FieldMapping;
 pub use modifier::Modifier;
-pub use predicate::{
-    Comparison, Number, Part, Pattern, Predicate, Regex, Relation, Test, TimePart,
-};
+pub use predicate::{Comparison, Number, Part, Pattern, Predicate, Regex, Relation, Test};
 pub use rule::{
     Block, Condition, DetectionItem, DetectionSection, KafkaBlock, Level, Logsource, Rule,
     Selection, Value,

@@ -50,45 +50,6 @@ pub enum Test {
     },
 }
 
-/// A part of a date and time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)]
-pub enum TimePart {
-    Minute,
-    Hour,
-    Day,
-    /// The week of the year by ISO 8601, in which weeks begin on Monday.
-    Week,
-    Month,
-    Year,
-}
-
-impl TimePart {
-    /// The word in a rule.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Year => "year",
-        }
-    }
-
-    /// The numbers that the part can be.
-    pub fn range(self) -> std::ops::RangeInclusive<u32> {
-        match self {
-            Self::Minute => 0..=59,
-            Self::Hour => 0..=23,
-            Self::Day => 1..=31,
-            Self::Week => 1..=53,
-            Self::Month => 1..=12,
-            Self::Year => 0..=9999,
-        }
-    }
-}
-
 /// A text with wildcards, never two [`Part::AnyRun`] or two [`Part::Literal`] in a row, no empty literal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Pattern {

@@ -1,5 +1,8 @@
 //! "Did you mean": the known word nearest to a wrong one.
 
+/// So many candidates are looked at: a help is no reason to be slow.
+const CANDIDATES_MAX: usize = 200;
+
 /// The candidate that differs from `word` least, if it differs little.
 pub(crate) fn nearest<'a>(
     word: &str,
@@ -13,6 +16,7 @@ pub(crate) fn nearest<'a>(
     let limit = (chars / 3).clamp(1, 3);
     candidates
         .into_iter()
+        .take(CANDIDATES_MAX)
         .filter(|candidate| candidate.len() <= 256)
         .map(|candidate| (distance(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
         .filter(|(distance, _)| *distance <= limit)

@@ -1,5 +1,7 @@
 //! From tokens to a tree, by operator precedence and without recursion.
 
+use std::collections::HashMap;
+
 use super::aggregation::{self, Aggregation};
 use super::lexer::{Token, TokenKind, tokens};
 use super::{DEPTH_MAX, Expr, Quantifier};
@@ -9,6 +11,9 @@ use crate::reader::header::shorten;
 use crate::span::{Span, Spanned};
 use crate::suggest::nearest;
 use crate::yaml::Node;
+
+/// So many selections may a condition name in all, patterns counted with what they match.
+const NAMED_MAX: usize = 100_000;
 
 /// What a condition is read against.
 pub(crate) struct Context<'a> {
@@ -101,7 +106,11 @@ pub(crate) fn expression(
 ) -> Result<Expr, Fault> {
     let mut pending: Vec<Pending> = Vec::new();
     let mut parts: Vec<Expr> = Vec::new();
+    let indices: HashMap<&str, usize> =
+        names.iter().enumerate().rev().map(|(at, name)| (*name, at)).collect();
+    let names = Names { list: names, indices };
     let mut depth = 0;
+    let mut named = 0;
     let mut is_operand_next = true;
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
@@ -117,8 +126,14 @@ pub(crate) fn expression(
                 pending.push(if is_not { Pending::Not } else { Pending::Open(start) });
             }
             (TokenKind::Word, true) => {
-                let (part, taken) = operand(text, &tokens[at - 1..], names, place)?;
+                let (part, taken) = operand(text, &tokens[at - 1..], &names, place)?;
                 at += taken - 1;
+                named += if let Expr::Of(_, indices, _) = &part { indices.len() } else { 1 };
+                if named > NAMED_MAX {
+                    let message = format!("the condition names more than {NAMED_MAX} selections");
+                    let fault = Fault::syntax(start, end, message);
+                    return Err(Fault { code: Code::LimitNodes, ..fault });
+                }
                 parts.push(part);
                 depth -= apply_not(&mut pending, &mut parts);
                 is_operand_next = false;
@@ -223,11 +238,17 @@ fn join(operator: Option<Pending>, parts: &mut Vec<Expr>) {
     });
 }
 
+/// The names of the selections, in their order and by name.
+struct Names<'a> {
+    list: &'a [&'a str],
+    indices: HashMap<&'a str, usize>,
+}
+
 /// The operand at the start of the tokens, and how many tokens it takes.
 fn operand(
     text: &str,
     tokens: &[Token],
-    names: &[&str],
+    names: &Names<'_>,
     place: &dyn Fn(usize, usize) -> Span,
 ) -> Result<(Expr, usize), Fault> {
     let word = |at: usize| {
@@ -240,9 +261,9 @@ fn operand(
     let is_of = word(1).is_some_and(|(text, _)| text.eq_ignore_ascii_case("of"));
     let (start, end) = (token.start, token.end);
     if !is_of {
-        return match names.iter().position(|name| *name == first) {
-            Some(index) => Ok((Expr::Selection(index, place(start, end)), 1)),
-            None => Err(unknown(first, start, end, names)),
+        return match names.indices.get(first) {
+            Some(index) => Ok((Expr::Selection(*index, place(start, end)), 1)),
+            None => Err(unknown(first, start, end, names.list)),
         };
     }
     let quantifier = quantifier(first, start, end)?;
@@ -253,6 +274,7 @@ fn operand(
             .help("write `them`, or a pattern such as `selection_*`"));
     };
     let (from, to) = (target.start, target.end);
+    let names = names.list;
     let indices: Vec<usize> = if pattern.eq_ignore_ascii_case("them") {
         (0..names.len()).filter(|at| !names[*at].starts_with('_')).collect()
     } else {

@@ -3,8 +3,9 @@
 use super::Reader;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::modifier::Modifier;
-use crate::predicate::{Comparison, Relation, TimePart};
+use crate::predicate::{Comparison, Relation};
 use crate::span::{Span, Spanned};
+use crate::time_part::TimePart;
 
 /// What a legal chain says.
 #[derive(Debug, Clone, PartialEq)]

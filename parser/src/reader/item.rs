@@ -73,6 +73,9 @@ fn item(
         };
         if value == Value::Null && (nodes.len() > 1 || field.is_none()) {
             report_null(reader, node, field.is_some());
+            if field.is_none() {
+                continue;
+            }
         }
         tests.extend(transform::tests(reader, &chain, node, &value, field.is_some()));
         values.push(Spanned::new(value, node.span));

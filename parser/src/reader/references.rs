@@ -1,10 +1,10 @@
 //! References between documents: rules that correlations and filters name, and circles among them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::header::shorten;
 use crate::Document;
-use crate::correlation::{Correlation, FilterRules};
+use crate::correlation::FilterRules;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::span::Spanned;
 use crate::suggest::nearest;
@@ -21,6 +21,7 @@ pub(crate) fn check(documents: &[&Document], known: &[&str]) -> Vec<(usize, Diag
             owners.entry(name).or_insert(at);
         }
     }
+    let others: HashSet<&str> = known.iter().copied().collect();
     let mut findings = Vec::new();
     for (at, document) in documents.iter().enumerate() {
         let references: &[Spanned<String>] = match document {
@@ -33,7 +34,7 @@ pub(crate) fn check(documents: &[&Document], known: &[&str]) -> Vec<(usize, Diag
         };
         for reference in references {
             let name = reference.node.as_str();
-            if !owners.contains_key(name) && !known.contains(&name) {
+            if !owners.contains_key(name) && !others.contains(name) {
                 let names = owners.keys().copied().chain(known.iter().copied());
                 findings.push((at, unknown(document, reference, nearest(name, names))));
             }
@@ -67,39 +68,54 @@ fn unknown(document: &Document, reference: &Spanned<String>, near: Option<&str>)
     }
 }
 
-/// Correlations that lead back to themselves.
+/// Correlations that lead back to themselves, or from one circle into another.
+///
+/// What refers to no correlation, or is referred to by none, is in no circle; taking such documents away
+/// until none is left leaves the circles.
 fn circles(documents: &[&Document], owners: &HashMap<&str, usize>) -> Vec<(usize, Diagnostic)> {
-    let correlation = |at: usize| match documents[at] {
-        Document::Correlation(correlation) => Some(correlation.as_ref()),
-        _ => None,
+    let references = |at: usize| -> &[Spanned<String>] {
+        match documents[at] {
+            Document::Correlation(correlation) => &correlation.rules,
+            _ => &[],
+        }
     };
-    let targets = |correlation: &Correlation| -> Vec<usize> {
-        correlation
-            .rules
-            .iter()
-            .filter_map(|rule| owners.get(rule.node.as_str()).copied())
-            .collect()
-    };
+    let target = |reference: &Spanned<String>| owners.get(reference.node.as_str()).copied();
+    let mut targets: Vec<Vec<usize>> = Vec::with_capacity(documents.len());
+    let mut sources: Vec<Vec<usize>> = vec![Vec::new(); documents.len()];
+    for at in 0..documents.len() {
+        targets.push(references(at).iter().filter_map(target).collect());
+        targets[at].iter().for_each(|target| sources[*target].push(at));
+    }
+    let mut is_left = vec![true; documents.len()];
+    take_away(&targets, &sources, &mut is_left);
+    take_away(&sources, &targets, &mut is_left);
     let mut findings = Vec::new();
-    for start in 0..documents.len() {
-        let Some(first) = correlation(start) else { continue };
-        for reference in &first.rules {
-            let Some(&next) = owners.get(reference.node.as_str()) else { continue };
-            // Everything that the reference leads to; the search ends where it comes back.
-            let mut seen = vec![false; documents.len()];
-            let mut open = vec![next];
-            while let Some(at) = open.pop() {
-                if !std::mem::replace(&mut seen[at], true) {
-                    open.extend(correlation(at).map_or_else(Vec::new, targets));
-                }
-            }
-            if seen[start] {
+    for at in (0..documents.len()).filter(|at| is_left[*at]) {
+        for reference in references(at) {
+            if target(reference).is_some_and(|target| is_left[target]) {
                 let diagnostic = Diagnostic::error(Code::CorrelationCycle, reference.span)
                     .message(format!("`{}` refers back to this correlation", reference.node))
                     .help("a correlation can only build on rules that do not build on it");
-                findings.push((start, diagnostic));
+                findings.push((at, diagnostic));
             }
         }
     }
     findings
+}
+
+/// Takes away, again and again, what has no edge to anything that is left.
+fn take_away(edges: &[Vec<usize>], back: &[Vec<usize>], is_left: &mut [bool]) {
+    let count = |at: usize| edges[at].iter().filter(|target| is_left[**target]).count();
+    let mut counts: Vec<usize> = (0..edges.len()).map(count).collect();
+    let mut ready: Vec<usize> =
+        (0..edges.len()).filter(|at| is_left[*at] && counts[*at] == 0).collect();
+    while let Some(at) = ready.pop() {
+        is_left[at] = false;
+        for source in &back[at] {
+            counts[*source] -= 1;
+            if counts[*source] == 0 && is_left[*source] {
+                ready.push(*source);
+            }
+        }
+    }
 }

@@ -8,9 +8,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::encode;
 use crate::escape;
 use crate::modifier::Modifier;
-use crate::predicate::{Comparison, Number, Part, Pattern, Regex, Relation, Test, TimePart};
+use crate::predicate::{Comparison, Number, Part, Pattern, Regex, Relation, Test};
 use crate::regex;
 use crate::rule::Value;
+use crate::time_part::TimePart;
 use crate::windash;
 use crate::yaml::{Node, Resolved};
 
@@ -372,16 +373,20 @@ fn time(
 ) -> Option<Vec<Test>> {
     let number = number(reader, node, value)?;
     let range = part.range();
-    let is_inside = number.text.parse::<u32>().is_ok_and(|number| range.contains(&number));
-    if !is_inside {
+    let written = number.text.parse::<u32>().ok().filter(|number| range.contains(number));
+    let Some(written) = written else {
         let diagnostic = Diagnostic::error(Code::ModifierValue, node.span)
             .message(format!("{} is no {}", number.text, part.as_str()))
             .help(format!("write a number from {} to {}", range.start(), range.end()));
         reader.report(diagnostic);
         return None;
+    };
+    let regex = part.regex(written, comparison);
+    if regex.is_none() {
+        let diagnostic = Diagnostic::error(Code::ModifierUnsupported, node.span)
+            .message(format!("modifier `{}` is not supported here", part.as_str()))
+            .help("ask for days or months");
+        reader.report(diagnostic);
     }
-    let _ = comparison;
-    let message = format!("modifier `{}` is not supported yet", part.as_str());
-    reader.error(Code::ModifierValue, node.span, message);
-    None
+    regex.map(|regex| vec![Test::Regex(regex)])
 }

@@ -236,20 +236,16 @@ impl Loader<'_> {
     }
 
     fn report_duplicates(&mut self, entries: &[(Node, Node)]) {
-        let mut seen: HashSet<&str> = HashSet::with_capacity(entries.len());
+        let mut seen: HashMap<&str, Span> = HashMap::with_capacity(entries.len());
         for (key, _) in entries {
             let Some(name) = key.key() else { continue };
-            if seen.insert(name) {
-                continue;
-            }
-            let first = entries.iter().find(|(other, _)| other.key() == Some(name));
-            let diagnostic = Diagnostic::error(Code::DuplicateKey, key.span)
-                .message(format!("key `{name}` is there twice"))
-                .help("the values can stand in one list, or the keys in two maps");
-            self.diagnostics.push(match first {
-                Some((first, _)) => diagnostic.related(first.span, "first here"),
-                None => diagnostic,
-            });
+            let Some(first) = seen.insert(name, key.span) else { continue };
+            self.diagnostics.push(
+                Diagnostic::error(Code::DuplicateKey, key.span)
+                    .message(format!("key `{name}` is there twice"))
+                    .related(first, "first here")
+                    .help("the values can stand in one list, or the keys in two maps"),
+            );
         }
     }
 
@@ -341,9 +337,11 @@ fn merge_into(entries: &mut Vec<(Node, Node)>, merge: Node) {
             .collect(),
         NodeKind::Scalar(_) => Vec::new(),
     };
-    for (key, value) in sources.into_iter().flatten() {
-        if !entries.iter().any(|(present, _)| present.key() == key.key()) {
-            entries.push((key, value));
+    let key_of = |entry: &(Node, Node)| entry.0.key().unwrap_or_default().to_owned();
+    let mut present: HashSet<String> = entries.iter().map(key_of).collect();
+    for entry in sources.into_iter().flatten() {
+        if present.insert(key_of(&entry)) {
+            entries.push(entry);
         }
     }
 }

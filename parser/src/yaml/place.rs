@@ -46,9 +46,9 @@ fn walk(text: &str, raw: &str, style: Style, start: usize, end: usize) -> Option
             while chars.peek().is_some_and(|(_, next)| next.is_whitespace()) {
                 chars.next();
             }
-            at += raw[at..].len() - raw[at..].trim_start().len();
+            at += blank_len(raw.get(at..)?);
         } else {
-            at += raw[at..].len() - raw[at..].trim_start().len();
+            at += blank_len(raw.get(at..)?);
             if offset >= start {
                 from = from.or(Some(at));
             }
@@ -68,6 +68,10 @@ fn walk(text: &str, raw: &str, style: Style, start: usize, end: usize) -> Option
         }
     }
     Some((from.unwrap_or(at), at))
+}
+
+fn blank_len(text: &str) -> usize {
+    text.len() - text.trim_start().len()
 }
 
 #[cfg(test)]
