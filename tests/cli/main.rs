@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking too.
 
+mod demo;
 #[cfg(unix)]
 mod launchers;
 mod lint;
 mod match_inputs;
 mod match_output;
 mod match_rules;
+mod rules;
+mod run;
 mod sandbox;
 mod usage;

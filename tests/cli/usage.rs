@@ -5,7 +5,18 @@ use crate::sandbox::{RULE, Sandbox};
 #[test]
 fn every_command_has_help_with_an_example() {
     let sandbox = Sandbox::new();
-    for command in ["", "match", "lint"] {
+    for command in [
+        "",
+        "demo",
+        "match",
+        "lint",
+        "run",
+        "rules",
+        "rules load",
+        "rules list",
+        "rules get",
+        "rules delete",
+    ] {
         let outcome = sandbox.run(&format!("{command} --help"));
         assert_eq!(outcome.status, 0, "{command}");
         assert!(outcome.stdout.contains("Example"), "{command}: {}", outcome.stdout);
@@ -30,6 +41,10 @@ fn wrong_usage_is_status_3_and_says_why() {
         ("match --rules rule.yml --threads 0 -", "--threads"),
         ("match --rules rule.yml --format xml -", "tsv"),
         ("match --rules rule.yml --no-such-flag -", "--no-such-flag"),
+        ("run", "<FILE>"),
+        ("demo --seconds soon", "--seconds"),
+        ("demo --threads 0", "--threads"),
+        ("rules load --topic t --bootstrap-server s", "--file"),
         ("lint", "<PATH>"),
         ("lint --format xml .", "json"),
         ("lint --fail-on never .", "warning"),

@@ -1,0 +1,247 @@
+//! `sigmill rules`: the rules topic, edited from the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
+use sigmill_parser::{Document, Rule};
+use sigmill_runtime::properties::Properties;
+use sigmill_runtime::rule_files;
+use sigmill_runtime::rules_topic::{RulesTopic, StoredRule};
+use sigmill_runtime::settings::kafka::KafkaSettings;
+use sigmill_runtime::settings::table;
+
+use crate::exit::{Exit, Failure, OrExit as _};
+use crate::process::{log_from, run_failure};
+use crate::rule_records;
+use crate::stdio::{counted, put, say};
+
+/// Load, list, get and delete the rules of a rules topic.
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Example:\n  sigmill rules load --bootstrap-server localhost:9092 --topic \
+                  sigma-rules --dir rules/"
+)]
+pub(crate) struct RulesArgs {
+    #[command(subcommand)]
+    command: RulesCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesCommand {
+    /// Write rules to the topic; a rule replaces the one of the same title.
+    #[command(
+        after_help = "The topic is made (compacted) if it is missing. Rules that do not load \
+                            are named and left out.\n\nExit status: 0 all are written; 2 some did \
+                            not load; 3 wrong usage; 4 broker.\n\nExample:\n  sigmill rules load \
+                            --bootstrap-server localhost:9092 --topic sigma-rules --dir rules/"
+    )]
+    Load {
+        #[command(flatten)]
+        connection: Connection,
+        /// A rule file; may be given several times.
+        #[arg(long = "file", value_name = "FILE", required_unless_present = "dirs")]
+        files: Vec<PathBuf>,
+        /// A folder of rules; may be given several times.
+        #[arg(long = "dir", value_name = "DIR")]
+        dirs: Vec<PathBuf>,
+    },
+    /// List the rules on the topic, sorted by title.
+    #[command(after_help = "Example:\n  sigmill rules list --bootstrap-server localhost:9092 \
+                            --topic sigma-rules --format json")]
+    List {
+        #[command(flatten)]
+        connection: Connection,
+        /// How to print the list.
+        #[arg(long, value_enum, default_value_t = ListFormat::Text)]
+        format: ListFormat,
+    },
+    /// Print one rule as it stands on the topic.
+    #[command(
+        after_help = "Exit status: 2 if there is no such rule.\n\nExample:\n  sigmill rules \
+                            get --bootstrap-server localhost:9092 --topic sigma-rules --title \
+                            \"PsExec Execution\""
+    )]
+    Get {
+        #[command(flatten)]
+        connection: Connection,
+        /// The rule's title (the record's key).
+        #[arg(long)]
+        title: String,
+    },
+    /// Remove rules from the topic.
+    #[command(
+        after_help = "Exit status: 2 if one of them is not there; the others are removed.\n\n\
+                            Example:\n  sigmill rules delete --bootstrap-server localhost:9092 \
+                            --topic sigma-rules --title \"PsExec Execution\""
+    )]
+    Delete {
+        #[command(flatten)]
+        connection: Connection,
+        /// A rule's title (the record's key); may be given several times.
+        #[arg(long = "title", value_name = "TITLE", required = true)]
+        titles: Vec<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ListFormat {
+    /// Title, id and level, separated by tabs.
+    Text,
+    /// An array of objects.
+    Json,
+}
+
+/// Where the rules topic is.
+#[derive(Debug, Args)]
+struct Connection {
+    /// Brokers to ask first, `host:port` separated by commas.
+    #[arg(long, value_name = "SERVERS", required_unless_present = "command_config")]
+    bootstrap_server: Option<String>,
+    /// The rules topic.
+    #[arg(long, required_unless_present = "command_config")]
+    topic: Option<String>,
+    /// A properties file with client settings, such as that of `sigmill run`: its
+    /// `bootstrap.servers` and `sigma.rules.topic` count where the flags are not given.
+    #[arg(long, value_name = "FILE")]
+    command_config: Option<PathBuf>,
+    /// How long to wait for a broker, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 15_000)]
+    timeout_ms: u64,
+}
+
+/// Runs the command.
+pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
+    log_from("error");
+    match &args.command {
+        RulesCommand::Load { connection, files, dirs } => {
+            load(connection, &[files.as_slice(), dirs].concat())
+        }
+        RulesCommand::List { connection, format } => list(connection, *format),
+        RulesCommand::Get { connection, title } => get(connection, title),
+        RulesCommand::Delete { connection, titles } => delete(connection, titles),
+    }
+}
+
+fn load(connection: &Connection, paths: &[PathBuf]) -> Result<Exit, Failure> {
+    let topic = connection.open()?;
+    let loaded = rule_files::load(paths).or_exit(Exit::Usage)?;
+    let (records, failed_count) = rule_records::records(&loaded);
+    let written_count = topic.load(&records).map_err(run_failure)?;
+    say(format_args!("{} written, {failed_count} failed", counted(written_count as u64, "rule")));
+    Ok(if failed_count > 0 || written_count == 0 { Exit::Rules } else { Exit::Fine })
+}
+
+fn list(connection: &Connection, format: ListFormat) -> Result<Exit, Failure> {
+    let stored = connection.open()?.list().map_err(run_failure)?;
+    let mut text = String::new();
+    match format {
+        ListFormat::Text => {
+            for stored in &stored {
+                let rule = rule_of(stored);
+                let id = rule.as_ref().and_then(|rule| rule.id.as_ref());
+                let level = rule.as_ref().and_then(|rule| rule.level.as_ref());
+                let columns = [
+                    stored.key.as_str(),
+                    id.map_or("-", |id| id.node.as_str()),
+                    level.map_or("-", |level| level.node.as_str()),
+                ];
+                let columns = columns.map(|column| column.replace(|c: char| c.is_control(), " "));
+                text += &columns.join("\t");
+                text += if rule.is_none() { "\tdoes not load\n" } else { "\n" };
+            }
+        }
+        ListFormat::Json => {
+            let objects: Vec<String> =
+                stored.iter().map(|stored| to_json(stored).to_string()).collect();
+            text = format!("[\n{}\n]\n", objects.join(",\n"));
+        }
+    }
+    put(text.as_bytes())?;
+    say(counted(stored.len() as u64, "rule"));
+    Ok(Exit::Fine)
+}
+
+fn get(connection: &Connection, title: &str) -> Result<Exit, Failure> {
+    let Some(mut stored) = connection.open()?.get(title).map_err(run_failure)? else {
+        return Err(no_such_rules(&[title.to_owned()]));
+    };
+    if stored.value.last() != Some(&b'\n') {
+        stored.value.push(b'\n');
+    }
+    put(&stored.value)?;
+    Ok(Exit::Fine)
+}
+
+fn delete(connection: &Connection, titles: &[String]) -> Result<Exit, Failure> {
+    let missing = connection.open()?.delete(titles).map_err(run_failure)?;
+    say(format_args!("{} removed", counted((titles.len() - missing.len()) as u64, "rule")));
+    if missing.is_empty() { Ok(Exit::Fine) } else { Err(no_such_rules(&missing)) }
+}
+
+fn no_such_rules(titles: &[String]) -> Failure {
+    let titles: Vec<String> = titles.iter().map(|title| format!("`{title}`")).collect();
+    Failure::Error(
+        Exit::Rules,
+        anyhow!("no rule on the topic has the title {} (see `rules list`)", titles.join(", ")),
+    )
+}
+
+/// The rule that a record holds, if it loads.
+fn rule_of(stored: &StoredRule) -> Option<Box<Rule>> {
+    sigmill_parser::parse_bytes(&stored.value).documents.into_iter().find_map(|document| {
+        match document {
+            Document::Rule(rule) => Some(rule),
+            _ => None,
+        }
+    })
+}
+
+fn to_json(stored: &StoredRule) -> serde_json::Value {
+    let rule = rule_of(stored);
+    json!({
+        "title": stored.key,
+        "id": rule.as_ref().and_then(|rule| rule.id.as_ref()).map(|id| id.node.as_str()),
+        "level": rule.as_ref().and_then(|rule| rule.level.as_ref()).map(|level| level.node.as_str()),
+        "loads": rule.is_some(),
+        "partition": stored.partition,
+        "offset": stored.offset,
+        "timestamp": stored.timestamp,
+    })
+}
+
+impl Connection {
+    fn open(&self) -> Result<RulesTopic, Failure> {
+        let properties = match &self.command_config {
+            Some(path) => Properties::read(path)
+                .with_context(|| format!("cannot read `{}`", path.display()))
+                .or_exit(Exit::Usage)?,
+            None => Properties::default(),
+        };
+        let value = |flag: &Option<String>, key: &str, name: &str| {
+            let given = flag.clone().or_else(|| Some(properties.get(key)?.value.trim().to_owned()));
+            given
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| {
+                    anyhow!("{name} is not given, and {key} is not in the properties file")
+                })
+                .or_exit(Exit::Usage)
+        };
+        let servers = value(&self.bootstrap_server, "bootstrap.servers", "--bootstrap-server")?;
+        let topic = value(&self.topic, "sigma.rules.topic", "--topic")?;
+        let mut problems = Vec::new();
+        // The processor's own settings mean nothing here, and what the client does not know is no
+        // mistake in a file that others read too.
+        let is_client =
+            |key: &str| key != "bootstrap.server" && table::KEYS.iter().all(|own| own.name != key);
+        let entries = properties.iter().filter(|entry| is_client(&entry.key));
+        let kafka = KafkaSettings::translate(&servers, entries, &mut problems, &mut Vec::new());
+        if let Some(problem) = problems.first() {
+            return Err(Failure::Error(Exit::Usage, anyhow!("{}", problem.message)));
+        }
+        Ok(RulesTopic::new(kafka, &topic, Duration::from_millis(self.timeout_ms)))
+    }
+}
