@@ -11,6 +11,7 @@ use rdkafka::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use tracing::{debug, info, warn};
 
 use crate::rate_limit::RateLimit;
@@ -135,6 +136,10 @@ impl ClientLog {
 
     /// One of librdkafka's errors: the connection, mostly.
     pub fn error(&self, error: &KafkaError, reason: &str) {
+        // The end of a partition is news for who reads it, not an error.
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+            return;
+        }
         let client = self.client.as_str();
         let kind = error.rdkafka_error_code().map_or(String::new(), |code| format!("{code:?}"));
         if let Some(left_out) = self.allow(&kind) {

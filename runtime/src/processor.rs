@@ -7,6 +7,7 @@
 //! A worker that fails is started again on a new thread; its records are read again from the last
 //! committed offset.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub rule_count: usize,
     /// Rises with every rule set.
     pub generation: u64,
+    /// How far the rules in force go in the rules topic: partition → the offset behind the last.
+    pub rule_offsets: BTreeMap<i32, i64>,
     /// What does not load at the moment.
     pub problems: Vec<RuleProblem>,
     /// Workers that run.
@@ -136,6 +139,7 @@ impl Processor {
             detection_latency: latencies.summary(Stage::Detection),
             rule_count: rules.rules.len(),
             generation: rules.generation,
+            rule_offsets: rules.offsets.clone(),
             problems: rules.problems.clone(),
             worker_count: self.workers.iter().filter(|w| !w.thread.is_finished()).count(),
         }

@@ -97,6 +97,8 @@ pub struct RuleSet {
     pub plan: Arc<Plan>,
     /// Rises with every set; 0 is the empty set before the start.
     pub generation: u64,
+    /// How far the rules topic was read: partition → the offset behind the last record.
+    pub offsets: BTreeMap<i32, i64>,
     /// What does not load at the moment.
     pub problems: Vec<RuleProblem>,
 }
@@ -155,16 +157,18 @@ pub struct RuleStore {
     config: RuleStoreConfig,
     entries: BTreeMap<String, Entry>,
     generation: u64,
+    offsets: BTreeMap<i32, i64>,
 }
 
 impl RuleStore {
     /// An empty store.
     pub fn new(config: RuleStoreConfig) -> Self {
-        Self { config, entries: BTreeMap::new(), generation: 0 }
+        Self { config, entries: BTreeMap::new(), generation: 0, offsets: BTreeMap::new() }
     }
 
     /// Takes a record in. A problem is returned, and kept until a better record of its key comes.
     pub fn apply(&mut self, record: &RuleRecord<'_>) -> Option<RuleProblem> {
+        self.offsets.insert(record.partition, record.offset + 1);
         let Some(value) = record.value else {
             match record.key {
                 Some(key) => drop(self.entries.remove(&*String::from_utf8_lossy(key))),
@@ -181,7 +185,7 @@ impl RuleStore {
         if has_failed {
             return Some(self.fail(record, key, rules, &findings));
         }
-        let mut findings = Vec::new();
+        let mut findings: Vec<String> = findings.into_iter().map(|finding| finding.text).collect();
         let active = self.activate(record, &key, rules, &mut findings);
         let entry = self.entries.entry(key.clone()).or_default();
         entry.next = Some(active);
@@ -328,6 +332,7 @@ impl RuleStore {
                 rules,
                 plan: Arc::new(compiled.plan),
                 generation: self.generation,
+                offsets: self.offsets.clone(),
                 problems,
             };
             return (set, found);
@@ -385,7 +390,7 @@ fn read(value: &[u8]) -> (Vec<Arc<Rule>>, Vec<Finding>) {
     let parsed = parse_bytes(value);
     let text = String::from_utf8_lossy(value);
     let index = LineIndex::new(&text);
-    let findings = parsed
+    let mut findings: Vec<Finding> = parsed
         .diagnostics
         .iter()
         .map(|diagnostic| {
@@ -398,14 +403,20 @@ fn read(value: &[u8]) -> (Vec<Arc<Rule>>, Vec<Finding>) {
         })
         .filter(|finding| finding.is_fatal)
         .collect();
-    let rules = parsed
-        .documents
-        .into_iter()
-        .filter_map(|document| match document {
-            Document::Rule(rule) => Some(Arc::from(rule)),
-            _ => None,
-        })
-        .collect();
+    let mut rules = Vec::new();
+    for document in parsed.documents {
+        let kind = match document {
+            Document::Rule(rule) => {
+                rules.push(Arc::from(rule));
+                continue;
+            }
+            Document::Correlation(_) => "correlation rule",
+            Document::Filter(_) => "filter",
+            _ => "document of this kind",
+        };
+        let text = format!("a {kind} is not run by this version");
+        findings.push(Finding { text, is_fatal: false });
+    }
     (rules, findings)
 }
 
@@ -515,6 +526,21 @@ mod tests {
         let problem = put(&mut store, "k", "title: T\n").unwrap();
         assert_eq!(problem.outcome, Outcome::LastGoodKept);
         assert_eq!(titles(&mut store), ["K"]);
+    }
+
+    #[test]
+    fn documents_that_are_not_run_are_told() {
+        let mut store = store(RuleFilter::default());
+        let correlation = "title: C\ncorrelation:\n  type: event_count\n  rules: [a]\n  \
+                           group-by: [user]\n  timespan: 1m\n  condition: {gte: 3}\n";
+        let problem = put(&mut store, "c", correlation).unwrap();
+        assert_eq!(problem.outcome, Outcome::NotLoaded);
+        assert!(problem.to_string().contains("a correlation rule is not run"), "{problem}");
+        let both =
+            format!("{}---\n{correlation}", rule("A", "x").replace("title", "name: a\ntitle"));
+        let problem = put(&mut store, "c", &both).unwrap();
+        assert_eq!(problem.outcome, Outcome::Loaded, "{problem}");
+        assert_eq!(titles(&mut store), ["A"]);
     }
 
     #[test]

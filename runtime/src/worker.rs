@@ -99,21 +99,26 @@ impl WorkerContext {
             {
                 emitter.poll(Duration::from_millis(10));
             }
-            self.commit(consumer, &mut emitter, CommitMode::Sync);
+            self.commit_all(consumer, &mut emitter);
         }
         for (topic, partition) in &partitions {
             emitter.ledger.revoke(topic, *partition);
         }
     }
 
-    /// Commits what is safe and was not committed yet.
-    fn commit(&self, consumer: &BaseConsumer<Self>, emitter: &mut Emitter, mode: CommitMode) {
+    /// Commits what is safe and was not committed yet. False if that is known to have failed.
+    fn commit(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        emitter: &mut Emitter,
+        mode: CommitMode,
+    ) -> bool {
         if self.has_commit_failed.swap(false, Ordering::Relaxed) {
             emitter.ledger.forget_commits();
         }
         let commits = emitter.ledger.take_commits();
         if commits.is_empty() {
-            return;
+            return true;
         }
         let mut list = TopicPartitionList::with_capacity(commits.len());
         for (topic, partition, offset) in &commits {
@@ -125,7 +130,15 @@ impl WorkerContext {
             emitter.counts.add(Metric::CommitFailures, 1);
             emitter.ledger.forget_commits();
             self.say_commit_failed(&error);
+            return false;
         }
+        true
+    }
+
+    /// Commits everything that is safe, also what an earlier commit holds that may yet fail.
+    fn commit_all(&self, consumer: &BaseConsumer<Self>, emitter: &mut Emitter) -> bool {
+        emitter.ledger.forget_commits();
+        self.commit(consumer, emitter, CommitMode::Sync)
     }
 
     /// Around a rebalance this is normal; the offsets are committed by the next commit or owner.
@@ -267,8 +280,9 @@ impl<'a> Worker<'a> {
 
     fn run(&mut self) -> Result<(), RunError> {
         while !self.shared.shutdown.is_asked() {
-            self.take_rules();
             self.fill()?;
+            // Behind the fill: a record that came after a swap is matched by the new set.
+            self.take_rules();
             self.work()?;
             self.serve()?;
         }
@@ -441,9 +455,24 @@ impl<'a> Worker<'a> {
                 left, "Not everything was acknowledged; those records are read again next time."
             );
         }
-        self.context.commit(self.consumer, &mut emitter, CommitMode::Sync);
         self.shared.latencies.take(&mut emitter.latencies);
+        drop(emitter);
         self.context.is_closing.store(true, Ordering::Relaxed);
+        self.commit_finally(deadline.max(Instant::now() + Duration::from_secs(1)));
+    }
+
+    /// The last commit. A group in the middle of a rebalance may refuse it, and then takes it when
+    /// the rebalance is over, which goes on only while the consumer is polled.
+    fn commit_finally(&mut self, deadline: Instant) {
+        let is_done = || self.context.commit_all(self.consumer, &mut self.context.emitter());
+        if is_done() {
+            return;
+        }
+        self.pause();
+        while Instant::now() < deadline && !is_done() {
+            // A record that comes all the same is not marked as read, so it is not committed.
+            let _ = self.consumer.poll(Duration::from_millis(50));
+        }
     }
 }
 
