@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use sigmill_parser::{Diagnostic, LineIndex, Position, Severity, Span};
 use sigmill_runtime::rule_files::RuleFile;
 
-/// Codes of what only shows when several files are looked at, or when rules are compiled. The parser
-/// has those of a single text.
+/// Codes of what only shows when several files are looked at, or when rules are put to work. The parser
+/// has those of a single text; the reference page lists both.
 pub(crate) mod code {
     /// Two rules have the same id.
     pub(crate) const REPEATED_ID: &str = "SM0901";
@@ -20,6 +20,8 @@ pub(crate) mod code {
     pub(crate) const NOT_COMPILED: &str = "SM0902";
     /// The file cannot be read.
     pub(crate) const UNREADABLE: &str = "SM0903";
+    /// The document is valid, but nothing that the command can run.
+    pub(crate) const NOT_RUN: &str = "SM0904";
 }
 
 /// A diagnostic, placed in its file.
@@ -192,6 +194,15 @@ mod tests {
         for part in ["SM0901", "the title is long", "Größe", "^^^^^", "write it shorter", "the key"]
         {
             assert!(excerpt.contains(part), "no {part} in:\n{excerpt}");
+        }
+    }
+
+    #[test]
+    fn the_reference_page_explains_our_codes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/diagnostics.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        for code in [code::REPEATED_ID, code::NOT_COMPILED, code::UNREADABLE, code::NOT_RUN] {
+            assert!(page.contains(&format!("- {code} ")), "{code} is not in {path}");
         }
     }
 

@@ -20,7 +20,8 @@ pub(crate) fn record(rule: &Rule) -> NewRule {
 /// named on standard error. Of rules with the same title the last one counts, as it would on the topic.
 pub(crate) fn records(loaded: &RuleFiles) -> (Vec<NewRule>, usize) {
     let compiled = sigmill_codegen::compile(&loaded.compile_list(), &CompileOptions::default());
-    let refused: Vec<Finding<'_>> = rule_set::refusals(loaded, &compiled.refused);
+    let mut refused: Vec<Finding<'_>> = rule_set::refusals(loaded, &compiled.refused);
+    refused.extend(rule_set::not_run(loaded));
     loaded.files.iter().flat_map(rule_set::loads_or_not).for_each(say);
     refused.iter().for_each(say);
 

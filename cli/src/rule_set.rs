@@ -9,8 +9,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use sigmill_codegen::CompileOptions;
 use sigmill_engine::Plan;
-use sigmill_parser::{FieldMapping, LineIndex, Rule, Severity};
-use sigmill_runtime::rule_files::{self, LoadedRule, RuleFiles};
+use sigmill_parser::{Document, FieldMapping, LineIndex, Rule, Severity};
+use sigmill_runtime::rule_files::{self, LoadedDocument, LoadedRule, RuleFiles};
 
 use crate::diagnostics::{Finding, code};
 use crate::exit::{Exit, Failure, OrExit as _};
@@ -51,11 +51,12 @@ pub(crate) fn load(
             say(finding);
         }
     }
-    let refused: Vec<Finding<'_>> = refusals(&loaded, &compiled.refused);
+    let mut refused: Vec<Finding<'_>> = refusals(&loaded, &compiled.refused);
+    let active_count = rules.len() - refused.len();
+    refused.extend(not_run(&loaded));
     refused.iter().for_each(say);
 
     let failed_count = loaded.failed_count() + refused.len();
-    let active_count = rules.len() - refused.len();
     let summary = format!(
         "{} loaded from {}, {} failed",
         counted(active_count as u64, "rule"),
@@ -111,13 +112,29 @@ pub(crate) fn loads_or_not(file: &rule_files::RuleFile) -> Vec<Finding<'_>> {
     }
     file.diagnostics
         .iter()
-        .filter(|found| !found.is_loadable || found.severity == Severity::Error)
+        .filter(|found| found.severity == Severity::Error)
         .map(|found| {
             let mut finding = Finding::from_diagnostic(file, found);
             finding.severity = if found.is_loadable { Severity::Warning } else { Severity::Error };
             finding
         })
         .collect()
+}
+
+/// Findings on the documents that only `lint` knows what to do with.
+pub(crate) fn not_run(loaded: &RuleFiles) -> Vec<Finding<'_>> {
+    let finding = |other: &LoadedDocument| {
+        let (title, kind) = match &other.document {
+            Document::Correlation(correlation) => (&correlation.title, "a correlation rule"),
+            Document::Filter(filter) => (&filter.title, "a filter"),
+            // Documents of other kinds are not loaded.
+            _ => return None,
+        };
+        let message = format!("`{}` is {kind}, which is not evaluated", title.node);
+        let file = &loaded.files[other.file];
+        Some(Finding::new(file, title.span, Severity::Error, code::NOT_RUN, message))
+    };
+    loaded.others.iter().filter_map(finding).collect()
 }
 
 /// Findings on the rules that do not compile.

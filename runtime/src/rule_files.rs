@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
-use sigmill_parser::{Diagnostic, Document, Rule, Span};
+use sigmill_parser::{
+    Diagnostic, Document, ParseOptions, Rule, Span, check_references, parse_bytes_with,
+};
 
 /// A file that was read for rules, or could not be.
 #[derive(Debug)]
@@ -36,7 +38,7 @@ pub struct RuleFile {
 impl RuleFile {
     /// Something in the file does not load.
     pub fn is_failed(&self) -> bool {
-        self.unreadable.is_some() || self.diagnostics.iter().any(|found| !found.is_loadable)
+        self.unreadable.is_some() || self.diagnostics.iter().any(Diagnostic::is_blocking)
     }
 }
 
@@ -50,6 +52,16 @@ pub struct LoadedRule {
     pub file: usize,
 }
 
+/// A correlation rule or a filter, and where it comes from.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct LoadedDocument {
+    /// The document; not a [`Document::Rule`].
+    pub document: Document,
+    /// Index of its file in [`RuleFiles::files`].
+    pub file: usize,
+}
+
 /// All files that the given paths lead to, and their rules.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -58,6 +70,8 @@ pub struct RuleFiles {
     pub files: Vec<RuleFile>,
     /// The rules, in the order of their files and documents.
     pub rules: Vec<LoadedRule>,
+    /// Correlation rules and filters, in the same order. What they name may stand in any of the files.
+    pub others: Vec<LoadedDocument>,
 }
 
 /// An id that several rules have.
@@ -100,6 +114,7 @@ pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<RuleFiles, RuleFilesError> {
             loaded.read(file);
         }
     }
+    loaded.check_references();
     Ok(loaded)
 }
 
@@ -132,6 +147,34 @@ impl RuleFiles {
         repeated
     }
 
+    /// Looks for what correlations and filters name, over all files, and adds what is wrong to the
+    /// files' diagnostics. Correlations that refer to each other in a circle are dropped.
+    fn check_references(&mut self) {
+        if self.others.is_empty() {
+            return;
+        }
+        let rules =
+            self.rules.iter().map(|loaded| Document::Rule(Box::new((*loaded.rule).clone())));
+        let rules: Vec<Document> = rules.collect();
+        let others = self.others.iter().map(|loaded| &loaded.document);
+        let all: Vec<&Document> = rules.iter().chain(others).collect();
+        let mut circular = HashSet::new();
+        for (index, diagnostic) in check_references(&all) {
+            let file = match index.checked_sub(rules.len()) {
+                Some(other) => {
+                    circular.extend(diagnostic.is_blocking().then_some(other));
+                    self.others[other].file
+                }
+                None => self.rules[index].file,
+            };
+            let diagnostics = &mut self.files[file].diagnostics;
+            diagnostics.push(diagnostic);
+            diagnostics.sort_by_key(|found| found.span.start);
+        }
+        let mut index = 0..;
+        self.others.retain(|_| index.next().is_some_and(|at| !circular.contains(&at)));
+    }
+
     fn read(&mut self, path: PathBuf) {
         let file = self.files.len();
         let bytes = match fs::read(&path) {
@@ -147,11 +190,14 @@ impl RuleFiles {
                 return;
             }
         };
-        let parsed = sigmill_parser::parse_bytes(&bytes);
+        let mut options = ParseOptions::default();
+        options.is_whole_set = false;
+        let parsed = parse_bytes_with(&bytes, &options);
         let rule_count_before = self.rules.len();
         for document in parsed.documents {
-            if let Document::Rule(rule) = document {
-                self.rules.push(LoadedRule { rule: Arc::from(rule), file });
+            match document {
+                Document::Rule(rule) => self.rules.push(LoadedRule { rule: Arc::from(rule), file }),
+                document => self.others.push(LoadedDocument { document, file }),
             }
         }
         self.files.push(RuleFile {
@@ -263,6 +309,35 @@ mod tests {
         assert_eq!(names(&loaded), ["broken.yml", "good.yml"]);
         assert!(loaded.files[0].unreadable.is_some());
         assert_eq!(loaded.failed_count(), 1);
+    }
+
+    #[test]
+    fn correlations_find_their_rules_in_other_files() {
+        let correlation = |rule: &str| {
+            format!(
+                "title: Many\nid: m1\ncorrelation:\n  type: event_count\n  rules: [{rule}]\n  \
+                 group-by: [User]\n  timespan: 5m\n  condition: {{gte: 3}}\n"
+            )
+        };
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.yml"), correlation("rule-1")).unwrap();
+        fs::write(folder.path().join("b.yml"), rule("one", "rule-1")).unwrap();
+        let loaded = load(&[folder.path()]).unwrap();
+        let names_rule =
+            |file: &RuleFile| file.diagnostics.iter().any(|found| found.message.contains("rule-"));
+        assert!(!names_rule(&loaded.files[0]), "{:?}", loaded.files[0].diagnostics);
+        assert_eq!((loaded.rules.len(), loaded.others.len()), (1, 1));
+        assert_eq!(loaded.others[0].file, 0);
+
+        fs::write(folder.path().join("a.yml"), correlation("rule-2")).unwrap();
+        let loaded = load(&[folder.path()]).unwrap();
+        assert!(names_rule(&loaded.files[0]), "{:?}", loaded.files[0].diagnostics);
+
+        // In a circle, alone in its file.
+        fs::write(folder.path().join("a.yml"), correlation("m1")).unwrap();
+        let loaded = load(&[folder.path()]).unwrap();
+        assert!(loaded.others.is_empty());
+        assert!(loaded.files[0].is_failed());
     }
 
     #[test]

@@ -87,3 +87,21 @@ fn a_field_mapping_renames_the_fields_of_rules() {
         assert!(outcome.stderr.contains(file), "{}", outcome.stderr);
     }
 }
+
+#[test]
+fn a_correlation_is_named_and_counted_as_failed() {
+    let sandbox = Sandbox::with_rule()
+        .file(
+            "rules/many.yml",
+            "title: Many\nid: m1\ncorrelation:\n  type: event_count\n  \
+             rules: [11111111-1111-4111-8111-111111111111]\n  group-by: [User]\n  \
+             timespan: 5m\n  condition: {gte: 3}\n",
+        )
+        .file(EVENTS, HIT);
+    let outcome = sandbox.run("match --rules rules events.ndjson");
+    assert_eq!((outcome.status, outcome.stdout), (0, hit_at(0)), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("rules/many.yml:1:8: error[SM0904]"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("1 rule loaded from 2 files, 1 failed"), "{}", outcome.stderr);
+    assert_eq!(sandbox.run("match --strict --rules rules events.ndjson").status, 2);
+    assert_eq!(sandbox.run("lint rules").status, 0);
+}
