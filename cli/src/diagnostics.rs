@@ -47,32 +47,16 @@ impl<'a> Finding<'a> {
         code: &'static str,
         message: String,
     ) -> Self {
-        let position = LineIndex::new(&file.text).position(span.start);
         Self {
             path: &file.path,
             text: &file.text,
             span,
-            position,
+            position: LineIndex::new(&file.text).position(span.start),
             severity,
             code,
             message,
             help: None,
             related: Vec::new(),
-        }
-    }
-
-    /// What the parser found.
-    pub(crate) fn from_diagnostic(file: &'a RuleFile, diagnostic: &Diagnostic) -> Self {
-        Self {
-            help: diagnostic.help.clone(),
-            related: diagnostic.related.clone(),
-            ..Self::new(
-                file,
-                diagnostic.span,
-                diagnostic.severity,
-                diagnostic.code.as_str(),
-                diagnostic.message.clone(),
-            )
         }
     }
 
@@ -83,7 +67,20 @@ impl<'a> Finding<'a> {
             let span = Span::default();
             return vec![Self::new(file, span, Severity::Error, code::UNREADABLE, message)];
         }
-        file.diagnostics.iter().map(|found| Self::from_diagnostic(file, found)).collect()
+        // One index for all, since a broken file may have very many findings.
+        let index = LineIndex::new(&file.text);
+        let finding = |found: &Diagnostic| Self {
+            path: &file.path,
+            text: &file.text,
+            span: found.span,
+            position: index.position(found.span.start),
+            severity: found.severity,
+            code: found.code.as_str(),
+            message: found.message.clone(),
+            help: found.help.clone(),
+            related: found.related.clone(),
+        };
+        file.diagnostics.iter().map(finding).collect()
     }
 
     /// The object of `--format json`.

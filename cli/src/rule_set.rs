@@ -107,18 +107,18 @@ pub(crate) fn load_field_mapping(path: Option<&PathBuf>) -> Result<FieldMapping,
 
 /// The findings that say why something does not load, and those that would be errors elsewhere.
 pub(crate) fn loads_or_not(file: &rule_files::RuleFile) -> Vec<Finding<'_>> {
-    if file.unreadable.is_some() {
-        return Finding::of_file(file);
-    }
-    file.diagnostics
-        .iter()
-        .filter(|found| found.severity == Severity::Error)
-        .map(|found| {
-            let mut finding = Finding::from_diagnostic(file, found);
-            finding.severity = if found.is_loadable { Severity::Warning } else { Severity::Error };
-            finding
-        })
-        .collect()
+    let mut findings = Finding::of_file(file);
+    let mut diagnostics = file.diagnostics.iter();
+    // An unreadable file has its one finding and no diagnostics.
+    findings.retain_mut(|finding| {
+        let is_loadable = diagnostics.next().is_some_and(|found| found.is_loadable);
+        let is_error = finding.severity == Severity::Error;
+        if is_loadable {
+            finding.severity = Severity::Warning;
+        }
+        is_error
+    });
+    findings
 }
 
 /// Findings on the documents that only `lint` knows what to do with.

@@ -49,7 +49,7 @@ impl Expected {
             match *row.last().unwrap() {
                 "match" => drop(required.insert(pair(&row))),
                 "no_match" => {
-                    assert!(!required.contains(&pair(&row)), "agreed and disputed: {row:?}")
+                    assert!(!required.contains(&pair(&row)), "agreed and disputed: {row:?}");
                 }
                 "" => drop(undecided.insert(pair(&row))),
                 other => panic!("unknown verdict `{other}`"),

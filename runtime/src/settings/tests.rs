@@ -1,3 +1,5 @@
+//! Settings read from properties text: values, defaults, and what is said about wrong ones.
+
 use std::path::Path;
 
 use super::*;
