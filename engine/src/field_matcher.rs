@@ -1,23 +1,23 @@
 //! Step 4, match: which eager atoms of one field hold for one value.
 //!
 //! All eager atoms of a field share one set of searches, each chosen by what the patterns are: a hash
-//! set for whole texts and for numbers, hashed ends for prefixes and suffixes, grams for literals of
-//! four bytes and more, an automaton for shorter ones. What none of these can find is tried one by one.
+//! set for whole texts and for numbers, hashed ends for prefixes and suffixes, [`LiteralSearch`] for
+//! what may stand anywhere. What none of these can find is tried one by one.
 //!
 //! # Soundness
 //! A wildcard or regular expression is found by a literal that every match must contain, then
-//! verified on the value. Texts are folded before they are searched; a cased atom is searched by its
-//! folded text and verified. No value that matches lacks the literal, so none is lost.
-
-use crate::hash::HashMap;
-use aho_corasick::{AhoCorasick, MatchKind};
+//! verified on the value; a cased atom is found by its folded text and verified. Literals are
+//! searched in the raw value where it is plainly spelled, else in its folded text spelled anew; a hit
+//! in the middle of an escape is none. No value that matches lacks the literal, so none is lost.
 
 use crate::atom::{AtomId, Probe, Test};
 use crate::decimal::Decimal;
-use crate::grams::Grams;
+use crate::hash::HashMap;
+use crate::literal_search::{LiteralSearch, respell};
 use crate::tails::{Edge, Tails};
+use crate::tape::Kind;
 use crate::text;
-use crate::value::ValueView;
+use crate::value::LazyValue;
 use crate::wildcard::WildcardPart;
 
 /// What a found pattern says.
@@ -75,17 +75,12 @@ pub(crate) struct FieldMatcher {
     numbers: HashMap<Decimal, Vec<AtomId>>,
     starts: Option<Search<Tails>>,
     ends: Option<Search<Tails>>,
-    long: Option<Search<Grams>>,
-    middle: Option<Search<Grams>>,
-    short: Option<Search<AhoCorasick>>,
+    literals: Search<LiteralSearch>,
+    /// Longest text in `exact`.
+    exact_len_max: usize,
     /// Found by no search: asked of every value.
     each: Vec<AtomId>,
-    /// Most patterns in one of the searches.
-    patterns_max: usize,
 }
-
-/// Stride of the search for long literals.
-const LONG_STRIDE: usize = 4;
 
 /// Marks what was found for the value at hand; one per worker.
 #[derive(Debug, Default)]
@@ -94,6 +89,10 @@ pub(crate) struct Found {
     atoms: Vec<u32>,
     pattern_epoch: u32,
     patterns: Vec<u32>,
+    /// Patterns found at a text's ends.
+    hits: Vec<u32>,
+    /// A text spelled anew.
+    respelled: Vec<u8>,
     /// The atoms that hold, each once.
     pub(crate) holding: Vec<AtomId>,
 }
@@ -120,6 +119,15 @@ impl Found {
         }
     }
 
+    fn is_done(&self, pattern: u32) -> bool {
+        self.patterns[pattern as usize] == self.pattern_epoch
+    }
+
+    /// The pattern has been decided for this value.
+    fn done(&mut self, pattern: u32) {
+        self.patterns[pattern as usize] = self.pattern_epoch;
+    }
+
     fn set(&mut self, atom: AtomId) {
         let seen = &mut self.atoms[atom.0 as usize];
         if *seen != self.epoch {
@@ -128,12 +136,14 @@ impl Found {
         }
     }
 
-    fn fire(&mut self, fires: &[Fire], value: &ValueView<'_>, probes: &[Probe]) {
+    /// Sets the atoms that a pattern fires. `is_sure`: the pattern is in the value, without doubt.
+    fn fire(&mut self, fires: &[Fire], is_sure: bool, value: &mut LazyValue<'_>, probes: &[Probe]) {
         for fire in fires {
             if self.atoms[fire.atom.0 as usize] == self.epoch {
                 continue;
             }
-            if !fire.verify || probes[fire.atom.0 as usize].holds(value) {
+            let is_known = is_sure && !fire.verify;
+            if is_known || probes[fire.atom.0 as usize].holds(&value.view()) {
                 self.set(fire.atom);
             }
         }
@@ -143,73 +153,125 @@ impl Found {
 impl FieldMatcher {
     /// The matcher of these atoms, all of one field.
     pub(crate) fn new<'a>(atoms: impl IntoIterator<Item = (AtomId, &'a Test)>) -> Self {
-        let mut builder = Builder::default();
+        Self::of(atoms, false)
+    }
+
+    /// The matcher of atoms that look at every value: all that have a literal are found by it.
+    pub(crate) fn of_keywords<'a>(atoms: impl IntoIterator<Item = (AtomId, &'a Test)>) -> Self {
+        Self::of(atoms, true)
+    }
+
+    fn of<'a>(atoms: impl IntoIterator<Item = (AtomId, &'a Test)>, literals_only: bool) -> Self {
+        let mut builder = Builder { literals_only, ..Builder::default() };
         for (atom, test) in atoms {
             builder.add(atom, test);
         }
         builder.build()
     }
 
-    /// Collects in `found` the atoms that hold for `value`.
-    pub(crate) fn run(&self, value: &ValueView<'_>, probes: &[Probe], found: &mut Found) {
+    /// Collects in `found` the atoms that hold for `value`. `is_oddly_spelled`: its raw bytes do not
+    /// tell (see [`LiteralSearch`]).
+    pub(crate) fn run(
+        &self,
+        value: &mut LazyValue<'_>,
+        is_oddly_spelled: bool,
+        probes: &[Probe],
+        found: &mut Found,
+    ) {
         found.begin();
-        if value.has_text() {
-            self.run_text(value, probes, found);
+        let kind = value.kind();
+        if !matches!(kind, Kind::Null | Kind::Array | Kind::Object) {
+            self.run_ends(value, probes, found);
+            if !self.literals.search.is_empty() {
+                self.run_literals(value, is_oddly_spelled, probes, found);
+            }
         }
-        if value.kind == crate::tape::Kind::Number && !self.numbers.is_empty() {
-            if let Some(number) = value.decimal() {
+        if kind == Kind::Number && !self.numbers.is_empty() {
+            if let Some(number) = Decimal::parse(value.raw()) {
                 for atom in self.numbers.get(&number).into_iter().flatten() {
                     found.set(*atom);
                 }
             }
         }
         for atom in &self.each {
-            if probes[atom.0 as usize].holds(value) {
+            if probes[atom.0 as usize].holds(&value.view()) {
                 found.set(*atom);
             }
         }
     }
 
-    fn run_text(&self, value: &ValueView<'_>, probes: &[Probe], found: &mut Found) {
-        let text = value.folded;
-        if let Some(fires) = self.exact.get(text) {
-            found.fire(fires, value, probes);
-        }
-        for tails in [&self.starts, &self.ends].into_iter().flatten() {
-            tails.search.find(text, |id| found.fire(&tails.fires[id as usize], value, probes));
-        }
-        for grams in [&self.long, &self.middle].into_iter().flatten() {
-            found.begin_search();
-            let found = std::cell::RefCell::new(&mut *found);
-            grams.search.find(
-                text,
-                |id| {
-                    let found = found.borrow();
-                    found.patterns[id as usize] != found.pattern_epoch
-                },
-                |id| {
-                    let mut found = found.borrow_mut();
-                    let epoch = found.pattern_epoch;
-                    found.patterns[id as usize] = epoch;
-                    found.fire(&grams.fires[id as usize], value, probes);
-                },
-            );
-        }
-        if let Some(short) = &self.short {
-            found.begin_search();
-            for hit in short.search.find_overlapping_iter(text) {
-                let id = hit.pattern().as_usize();
-                if found.patterns[id] != found.pattern_epoch {
-                    found.patterns[id] = found.pattern_epoch;
-                    found.fire(&short.fires[id], value, probes);
-                }
+    /// Whole texts, prefixes and suffixes.
+    fn run_ends(&self, value: &mut LazyValue<'_>, probes: &[Probe], found: &mut Found) {
+        // Six raw bytes (an escape) make at least one of text.
+        if !self.exact.is_empty() && value.raw().len() <= self.exact_len_max * 6 {
+            if let Some(fires) = self.exact.get(value.view().folded) {
+                found.fire(fires, true, value, probes);
             }
         }
+        for tails in [&self.starts, &self.ends].into_iter().flatten() {
+            let mut hits = std::mem::take(&mut found.hits);
+            hits.clear();
+            tails.search.find(value.view().folded, |id| hits.push(id));
+            for id in &hits {
+                found.fire(&tails.fires[*id as usize], true, value, probes);
+            }
+            found.hits = hits;
+        }
+    }
+
+    fn run_literals(
+        &self,
+        value: &mut LazyValue<'_>,
+        is_oddly_spelled: bool,
+        probes: &[Probe],
+        found: &mut Found,
+    ) {
+        found.begin_search();
+        let mut respelled = std::mem::take(&mut found.respelled);
+        let text = if is_oddly_spelled {
+            respelled.clear();
+            respell(value.view().folded, &mut respelled);
+            &respelled[..]
+        } else {
+            value.raw()
+        };
+        let has_escapes = is_oddly_spelled || value.kind() == Kind::EscapedText;
+        self.literals.search.find(text, |id, start, _| {
+            if found.is_done(id) {
+                return;
+            }
+            let is_sure = match has_escapes {
+                false => true,
+                true => match is_escape_boundary(text, start) {
+                    Some(false) => return,
+                    Some(true) => true,
+                    None => false,
+                },
+            };
+            found.done(id);
+            found.fire(&self.literals.fires[id as usize], is_sure, value, probes);
+        });
+        found.respelled = respelled;
+    }
+
+    /// Calls `hit` with each atom that may hold for the value that stands at the place given. Only
+    /// for a matcher made by [`FieldMatcher::of_keywords`].
+    pub(crate) fn find_literals(&self, record: &[u8], mut hit: impl FnMut(AtomId, usize, usize)) {
+        self.literals.search.find(record, |id, start, end| {
+            for fire in &self.literals.fires[id as usize] {
+                hit(fire.atom, start, end);
+            }
+        });
+    }
+
+    /// Whether some atom can only be decided by asking every value.
+    pub(crate) fn asks_every_value(&self) -> bool {
+        !self.each.is_empty() || !self.numbers.is_empty()
     }
 
     /// See [`Found::new`].
     pub(crate) fn patterns_max(&self) -> usize {
-        self.patterns_max
+        self.literals.fires.len()
     }
 
     /// Whether a value can make an atom hold at all.
@@ -218,9 +280,7 @@ impl FieldMatcher {
             || !self.numbers.is_empty()
             || self.starts.is_some()
             || self.ends.is_some()
-            || self.long.is_some()
-            || self.middle.is_some()
-            || self.short.is_some()
+            || !self.literals.search.is_empty()
             || !self.each.is_empty()
     }
 
@@ -228,13 +288,18 @@ impl FieldMatcher {
     pub(crate) fn bytes(&self) -> usize {
         let exact: usize = self.exact.iter().map(|(key, _)| key.len() + 64).sum();
         let tails = [&self.starts, &self.ends].into_iter().flatten();
-        let grams = [&self.long, &self.middle].into_iter().flatten();
         exact
             + self.numbers.len() * 80
             + tails.map(|tails| tails.search.bytes()).sum::<usize>()
-            + grams.map(|grams| grams.search.bytes()).sum::<usize>()
-            + self.short.as_ref().map_or(0, |short| short.search.memory_usage())
+            + self.literals.search.bytes()
     }
+}
+
+/// Whether `at` is where a character begins in a text as JSON spells it; `None` if so many
+/// backslashes stand before it that telling would take long.
+fn is_escape_boundary(text: &[u8], at: usize) -> Option<bool> {
+    let slashes = text[..at].iter().rev().take(64).take_while(|byte| **byte == b'\\').count();
+    (slashes < 64).then_some(slashes % 2 == 0)
 }
 
 #[derive(Default)]
@@ -246,6 +311,7 @@ struct Builder {
     ends: PatternSet,
     contains: PatternSet,
     each: Vec<AtomId>,
+    literals_only: bool,
 }
 
 impl Builder {
@@ -258,6 +324,13 @@ impl Builder {
         };
         match test {
             Test::Exists => self.present.push(atom),
+            Test::Equals(text) | Test::StartsWith(text) | Test::EndsWith(text)
+                if self.literals_only && !text.bytes.is_empty() =>
+            {
+                self.contains.add(fold(&text.bytes), fire(true));
+            }
+            Test::Equals(_) if self.literals_only => self.each.push(atom),
+            Test::Number { .. } if self.literals_only => self.each.push(atom),
             Test::Equals(text) => {
                 self.exact.entry(fold(&text.bytes)).or_default().push(fire(text.cased));
             }
@@ -275,6 +348,9 @@ impl Builder {
                 self.exact.entry(text.clone()).or_default().push(fire(true));
             }
             Test::Wildcard { parts, .. } => match longest_literal(parts) {
+                Some((_, literal)) if self.literals_only => {
+                    self.contains.add(fold(literal), fire(true));
+                }
                 Some((0, literal)) => self.starts.add(fold(literal), fire(true)),
                 Some((at, literal)) if at + 1 == parts.len() => {
                     self.ends.add(fold(literal), fire(true));
@@ -292,40 +368,20 @@ impl Builder {
     }
 
     fn build(self) -> FieldMatcher {
-        let (mut long, mut middle, mut short) =
-            (PatternSet::default(), PatternSet::default(), PatternSet::default());
-        let middle_min = Grams::len_min(1);
-        for (pattern, id) in self.contains.ids {
-            let set = match pattern.len() {
-                len if len >= Grams::len_min(LONG_STRIDE) => &mut long,
-                len if len >= middle_min => &mut middle,
-                _ => &mut short,
-            };
-            for fire in &self.contains.fires[id as usize] {
-                set.add(pattern.clone(), *fire);
-            }
-        }
-        let stride =
-            middle.ids.keys().map(|p| p.len()).min().unwrap_or(middle_min) - middle_min + 1;
-        let patterns_max = [&long, &middle, &short].iter().map(|set| set.fires.len()).max();
+        let mut contains = self.contains;
+        let patterns = contains.patterns();
         FieldMatcher {
             present: self.present,
+            exact_len_max: self.exact.keys().map(|text| text.len()).max().unwrap_or(0),
             exact: self.exact,
             numbers: self.numbers,
             starts: Search::new(self.starts, |patterns| Tails::new(patterns, Edge::Start)),
             ends: Search::new(self.ends, |patterns| Tails::new(patterns, Edge::End)),
-            long: Search::new(long, |patterns| Grams::new(patterns, LONG_STRIDE)),
-            middle: Search::new(middle, |patterns| Grams::new(patterns, stride)),
-            short: Search::new(short, |patterns| {
-                if patterns.is_empty() {
-                    return None;
-                }
-                let mut builder = AhoCorasick::builder();
-                builder.match_kind(MatchKind::Standard);
-                Some(builder.build(&patterns).expect("patterns of three bytes fit an automaton"))
-            }),
+            literals: Search {
+                search: LiteralSearch::new(patterns.iter().map(|pattern| &**pattern)),
+                fires: contains.fires,
+            },
             each: self.each,
-            patterns_max: patterns_max.unwrap_or(0),
         }
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct RecordFields {
     shadows: Vec<FieldId>,
     /// A key was met that its object had before: the entries have to be marked.
     met_repeated: bool,
+    /// Superseded members are marked on the tape.
+    is_marked: bool,
     seen: HashMap<Vec<u8>, u32>,
 }
 
@@ -69,34 +71,74 @@ impl RecordFields {
             values: Vec::new(),
             shadows: Vec::new(),
             met_repeated: false,
+            is_marked: false,
             seen: HashMap::default(),
         }
     }
 
-    /// Indexes a record. `with_keywords`: also lists every text and number under [`KEYWORDS`].
+    /// Indexes a record.
     pub(crate) fn index(
         &mut self,
         record: &[u8],
         tape: &mut Tape,
         index: &FieldIndex,
         shapes: &mut Shapes,
-        with_keywords: bool,
     ) {
         shapes.begin_record();
         let source = Source { record, tape, index, is_marked: false };
         self.begin();
         self.object(&source, shapes, 0, Some(ROOT));
-        if with_keywords && !self.met_repeated {
-            self.look_for_repeated_keys(&source, shapes);
-        }
         if self.met_repeated {
             self.mark_superseded(record, tape);
             let source = Source { record, tape, index, is_marked: true };
             self.begin();
             self.object(&source, shapes, 0, Some(ROOT));
+            self.is_marked = true;
         }
-        if with_keywords {
-            self.collect_keywords(tape);
+    }
+
+    /// Lists every text and number of the record under [`KEYWORDS`], unless that was done before.
+    pub(crate) fn list_keywords(
+        &mut self,
+        record: &[u8],
+        tape: &mut Tape,
+        index: &FieldIndex,
+        shapes: &mut Shapes,
+    ) {
+        if self.has(KEYWORDS) {
+            return;
+        }
+        self.mark_all(record, tape, index, shapes);
+        self.slots[KEYWORDS.0 as usize] = Slot { epoch: self.epoch, first: END, last: END };
+        let mut at = 0;
+        while let Some(entry) = tape.entries.get(at as usize) {
+            if entry.is_superseded {
+                at = entry.next;
+                continue;
+            }
+            if matches!(entry.kind, Kind::Text | Kind::EscapedText | Kind::Number) {
+                self.push(KEYWORDS, at);
+            }
+            at += 1;
+        }
+    }
+
+    /// Sees to it that superseded members are marked in every object, also where no field can be.
+    pub(crate) fn mark_all(
+        &mut self,
+        record: &[u8],
+        tape: &mut Tape,
+        index: &FieldIndex,
+        shapes: &mut Shapes,
+    ) {
+        if self.is_marked {
+            return;
+        }
+        self.is_marked = true;
+        let source = Source { record, tape, index, is_marked: false };
+        self.look_for_repeated_keys(&source, shapes);
+        if std::mem::take(&mut self.met_repeated) {
+            self.mark_superseded(record, tape);
         }
     }
 
@@ -110,6 +152,7 @@ impl RecordFields {
         self.values.clear();
         self.shadows.clear();
         self.met_repeated = false;
+        self.is_marked = false;
     }
 
     /// Whether the record has the field.
@@ -276,6 +319,7 @@ impl RecordFields {
 
     /// Marks every member that a later one of the same object supersedes.
     fn mark_superseded(&mut self, record: &[u8], tape: &mut Tape) {
+        tape.has_superseded = true;
         for object in 0..tape.entries.len() as u32 {
             if tape.entries[object as usize].kind != Kind::Object {
                 continue;
@@ -292,23 +336,6 @@ impl RecordFields {
             }
         }
         self.seen.clear();
-    }
-
-    /// Lists every text and number that is not superseded.
-    fn collect_keywords(&mut self, tape: &Tape) {
-        self.slots[KEYWORDS.0 as usize] = Slot { epoch: self.epoch, first: END, last: END };
-        self.present.push(KEYWORDS);
-        let mut at = 0;
-        while let Some(entry) = tape.entries.get(at as usize) {
-            if entry.is_superseded {
-                at = entry.next;
-                continue;
-            }
-            if matches!(entry.kind, Kind::Text | Kind::EscapedText | Kind::Number) {
-                self.push(KEYWORDS, at);
-            }
-            at += 1;
-        }
     }
 }
 

@@ -13,15 +13,15 @@ use std::sync::Arc;
 
 use crate::atom::{AtomId, FieldProbe, Probe};
 use crate::condition::{self, Record};
-use crate::field_index::FieldId;
+use crate::field_index::{FieldId, KEYWORDS};
 use crate::field_matcher::{FieldMatcher, Found};
 use crate::field_ref;
-use crate::index::{END, RecordFields};
+use crate::index::{END, FieldValue, RecordFields};
 use crate::memo::Memo;
 use crate::scan::Scanner;
 use crate::shape::Shapes;
-use crate::tape::{Kind, Tape};
-use crate::value::Texts;
+use crate::tape::{Entry, Kind, Tape};
+use crate::value::{LazyValue, Texts};
 use crate::{Plan, Rejection, RuleId};
 
 /// Limits and switches of a [`Matcher`].
@@ -75,6 +75,7 @@ pub struct Matcher {
     found: Found,
     atoms: AtomStates,
     woken: Woken,
+    candidates: Candidates,
     matches: Vec<RuleId>,
 }
 
@@ -131,6 +132,8 @@ struct Woken {
     epoch: u32,
     seen: Vec<u32>,
     rules: Vec<RuleId>,
+    /// By rule: how often it was woken since the plan is in force.
+    counts: Vec<u64>,
 }
 
 impl Woken {
@@ -148,14 +151,32 @@ impl Woken {
         if *seen != self.epoch {
             *seen = self.epoch;
             self.rules.push(rule);
+            self.counts[rule.0 as usize] += 1;
         }
     }
+}
+
+/// The parts of a matcher that conditions ask.
+macro_rules! asked {
+    ($matcher:expr, $plan:expr, $record:expr) => {
+        Asked {
+            plan: $plan,
+            record: $record,
+            tape: &mut $matcher.tape,
+            shapes: &mut $matcher.shapes,
+            fields: &mut $matcher.fields,
+            texts: &mut $matcher.texts,
+            atoms: &mut $matcher.atoms,
+            lazy: 0,
+        }
+    };
 }
 
 impl Matcher {
     /// A matcher for `plan`.
     pub fn new(plan: Arc<Plan>, config: MatcherConfig) -> Self {
-        let patterns = plan.matchers.iter().flatten().map(FieldMatcher::patterns_max).max();
+        let matchers = plan.matchers.iter().flatten().chain(&plan.keywords);
+        let patterns = matchers.map(FieldMatcher::patterns_max).max();
         Self {
             scanner: Scanner::new(config.depth_max, config.record_bytes_max),
             tape: Tape::default(),
@@ -165,7 +186,17 @@ impl Matcher {
             memo: Memo::new(),
             found: Found::new(plan.atoms.len(), patterns.unwrap_or(0)),
             atoms: AtomStates { epoch: 0, states: vec![0; plan.atoms.len()] },
-            woken: Woken { epoch: 0, seen: vec![0; plan.rules().len()], rules: Vec::new() },
+            woken: Woken {
+                epoch: 0,
+                seen: vec![0; plan.rules().len()],
+                rules: Vec::new(),
+                counts: vec![0; plan.rules().len()],
+            },
+            candidates: Candidates {
+                epoch: 0,
+                last: vec![(0, 0); plan.atoms.len()],
+                pairs: Vec::new(),
+            },
             counters: Counters::default(),
             matches: Vec::new(),
             config,
@@ -198,24 +229,26 @@ impl Matcher {
         self.matches.clear();
         self.scanner.scan(record, &mut self.tape)?;
         let plan = Arc::clone(&self.plan);
-        self.fields.index(
-            record,
-            &mut self.tape,
-            &plan.fields,
-            &mut self.shapes,
-            plan.has_keywords,
-        );
+        self.fields.index(record, &mut self.tape, &plan.fields, &mut self.shapes);
         self.counters.records += 1;
         self.counters.bytes += record.len() as u64;
         self.texts.clear();
         self.atoms.begin();
         self.woken.begin();
         self.match_fields(&plan, record);
+        if let Some(keywords) = &plan.keywords {
+            self.match_keywords(&plan, record, keywords);
+        }
         for rule in &plan.always {
             self.woken.wake(*rule);
         }
         self.decide(&plan, record);
         Ok(&self.matches)
+    }
+
+    /// By rule: how often its condition was run since the plan is in force.
+    pub fn wake_counts(&self) -> &[u64] {
+        &self.woken.counts
     }
 
     /// Calls `each` with every value of a field of the record that was matched last. `record` has to
@@ -285,26 +318,80 @@ impl Matcher {
             return;
         }
         self.counters.memo_misses += 1;
-        let view = self.texts.view(record, &self.tape.entries, value);
-        matcher.run(&view, &plan.probes, &mut self.found);
+        let is_odd = is_oddly_spelled(&self.tape, entry, record);
+        let entries = &self.tape.entries;
+        let mut value = LazyValue { record, entries, value, texts: &mut self.texts };
+        matcher.run(&mut value, is_odd, &plan.probes, &mut self.found);
         fire(plan, &self.found.holding, &mut self.atoms, &mut self.woken);
         if let Some(key) = &key {
             self.memo.insert(key, &self.found.holding);
         }
     }
 
+    /// Step 4 for keywords: finds those that hold and wakes their rules.
+    fn match_keywords(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
+        for atom in &keywords.present {
+            fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
+        }
+        let (tape, atoms, candidates) = (&self.tape, &self.atoms, &mut self.candidates);
+        candidates.begin();
+        keywords.find_literals(record, |atom, start, end| {
+            if atoms.get(atom) != Some(true) {
+                if let Some(entry) = tape.leaf_at(start, end) {
+                    candidates.add(atom, entry);
+                }
+            }
+        });
+        for i in 0..self.candidates.pairs.len() {
+            let (atom, entry) = self.candidates.pairs[i];
+            if self.atoms.get(atom) != Some(true) && self.keyword_holds(plan, record, atom, entry) {
+                fire(plan, &[atom], &mut self.atoms, &mut self.woken);
+            }
+        }
+        let some_odd = self.tape.has_odd_spelling || !self.tape.is_ascii;
+        if some_odd || keywords.asks_every_value() {
+            self.match_keywords_by_value(plan, record, keywords);
+        }
+    }
+
+    /// Whether a keyword's test holds for the value at `entry`, and that value counts.
+    fn keyword_holds(&mut self, plan: &Plan, record: &[u8], atom: AtomId, entry: u32) -> bool {
+        let probe = &plan.probes[atom.0 as usize];
+        let is_searched = matches!(
+            self.tape.entries[entry as usize].kind,
+            Kind::Text | Kind::EscapedText | Kind::Number
+        );
+        let mut value = FieldValue { entry, next: END, text: None };
+        if !is_searched || !probe.holds(&self.texts.view(record, &self.tape.entries, &mut value)) {
+            return false;
+        }
+        self.fields.mark_all(record, &mut self.tape, &plan.fields, &mut self.shapes);
+        if !self.tape.has_superseded {
+            return true;
+        }
+        // Some key is repeated: only the values that count are asked.
+        let mut asked = asked!(self, plan, record);
+        asked.list_keywords();
+        asked.value_holds(KEYWORDS, probe)
+    }
+
+    fn match_keywords_by_value(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
+        self.fields.list_keywords(record, &mut self.tape, &plan.fields, &mut self.shapes);
+        let mut at = self.fields.first(KEYWORDS);
+        while at != END {
+            let value = self.fields.values[at as usize];
+            let entry = &self.tape.entries[value.entry as usize];
+            if is_oddly_spelled(&self.tape, entry, record) || keywords.asks_every_value() {
+                self.match_value(plan, record, KEYWORDS, keywords, at);
+            }
+            at = value.next;
+        }
+    }
+
     /// Step 5: runs the conditions of the rules that were woken.
     fn decide(&mut self, plan: &Plan, record: &[u8]) {
         self.counters.rules_woken += self.woken.rules.len() as u64;
-        let mut asked = Asked {
-            plan,
-            record,
-            tape: &self.tape,
-            fields: &mut self.fields,
-            texts: &mut self.texts,
-            atoms: &mut self.atoms,
-            lazy: 0,
-        };
+        let mut asked = asked!(self, plan, record);
         for rule in &self.woken.rules {
             if condition::run(plan.programs.get(rule.0), &mut asked) {
                 self.matches.push(*rule);
@@ -316,6 +403,11 @@ impl Matcher {
     }
 }
 
+/// Whether a value's raw bytes do not tell which literals it has.
+fn is_oddly_spelled(tape: &Tape, entry: &Entry, record: &[u8]) -> bool {
+    entry.is_oddly_spelled || (!tape.is_ascii && !entry.value.of(record).is_ascii())
+}
+
 fn fire(plan: &Plan, holding: &[AtomId], atoms: &mut AtomStates, woken: &mut Woken) {
     for atom in holding {
         if atoms.get(*atom) != Some(true) {
@@ -325,11 +417,40 @@ fn fire(plan: &Plan, holding: &[AtomId], atoms: &mut AtomStates, woken: &mut Wok
     }
 }
 
+/// The keyword atoms to verify, each once for each value.
+#[derive(Debug)]
+struct Candidates {
+    epoch: u32,
+    /// By atom: the record and the entry it was last added for.
+    last: Vec<(u32, u32)>,
+    pairs: Vec<(AtomId, u32)>,
+}
+
+impl Candidates {
+    fn begin(&mut self) {
+        self.pairs.clear();
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            self.last.fill((0, 0));
+            self.epoch = 1;
+        }
+    }
+
+    fn add(&mut self, atom: AtomId, entry: u32) {
+        let last = &mut self.last[atom.0 as usize];
+        if *last != (self.epoch, entry) {
+            *last = (self.epoch, entry);
+            self.pairs.push((atom, entry));
+        }
+    }
+}
+
 /// What conditions ask of the record at hand.
 struct Asked<'a> {
     plan: &'a Plan,
     record: &'a [u8],
-    tape: &'a Tape,
+    tape: &'a mut Tape,
+    shapes: &'a mut Shapes,
     fields: &'a mut RecordFields,
     texts: &'a mut Texts,
     atoms: &'a mut AtomStates,
@@ -350,6 +471,9 @@ impl Record for Asked<'_> {
             return false;
         }
         self.lazy += 1;
+        if atom.field == KEYWORDS {
+            self.list_keywords();
+        }
         let holds = match &self.plan.probes[id.0 as usize] {
             Probe::Field(probe) => self.field_holds(atom.field, *probe),
             probe => self.value_holds(atom.field, probe),
@@ -360,6 +484,10 @@ impl Record for Asked<'_> {
 }
 
 impl Asked<'_> {
+    fn list_keywords(&mut self) {
+        self.fields.list_keywords(self.record, self.tape, &self.plan.fields, self.shapes);
+    }
+
     fn value_holds(&mut self, field: FieldId, probe: &Probe) -> bool {
         let mut at = self.fields.first(field);
         while at != END {

@@ -81,8 +81,8 @@ pub struct Plan {
     pub(crate) always: Vec<RuleId>,
     /// By rule.
     pub(crate) programs: Lists<Op>,
-    /// Some atom looks at every value of the record.
-    pub(crate) has_keywords: bool,
+    /// The eager atoms that look at every value of the record.
+    pub(crate) keywords: Option<FieldMatcher>,
     rules: Vec<PlanRule>,
 }
 
@@ -116,7 +116,15 @@ impl Plan {
             fields: self.fields.len() - 1,
             atoms: self.atoms.len(),
             atoms_eager: self.atoms.iter().filter(|atom| atom.is_eager).count(),
-            matcher_bytes: self.matchers.iter().flatten().map(FieldMatcher::bytes).sum(),
+            matcher_bytes: self.matchers.iter().flatten().map(FieldMatcher::bytes).sum::<usize>()
+                + self.keywords.as_ref().map_or(0, FieldMatcher::bytes),
+        }
+    }
+
+    /// Calls `each` with the field and test of every atom that is searched for in every record.
+    pub fn dump_eager(&self, mut each: impl FnMut(&str, &Test)) {
+        for atom in self.atoms.iter().filter(|atom| atom.is_eager) {
+            each(self.fields.name(atom.field), &atom.test);
         }
     }
 
@@ -228,13 +236,14 @@ impl PlanBuilder {
         for (id, atom) in self.atoms.iter().enumerate().filter(|(_, atom)| atom.is_eager) {
             by_field[atom.field.0 as usize].push((AtomId(id as u32), &atom.test));
         }
+        let keywords = std::mem::take(&mut by_field[KEYWORDS.0 as usize]);
+        let keywords = (!keywords.is_empty()).then(|| FieldMatcher::of_keywords(keywords));
         let matchers = by_field
             .into_iter()
             .map(|atoms| (!atoms.is_empty()).then(|| FieldMatcher::new(atoms)))
             .collect();
         let mut wakes = Lists::default();
         woken.into_iter().for_each(|rules| wakes.push(rules));
-        let has_keywords = self.atoms.iter().any(|atom| atom.field == KEYWORDS);
         Plan {
             fields: self.fields,
             atoms: self.atoms,
@@ -243,7 +252,7 @@ impl PlanBuilder {
             wakes,
             always,
             programs: self.programs,
-            has_keywords,
+            keywords,
             rules: self.rules,
         }
     }

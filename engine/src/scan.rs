@@ -48,8 +48,13 @@ impl Scanner {
         if record.len() > self.bytes_max {
             return Err(Rejection::TooLong);
         }
-        if let Err(error) = std::str::from_utf8(record) {
-            return Err(Rejection::NotUtf8 { offset: offset(error.valid_up_to()) });
+        tape.has_odd_spelling = false;
+        tape.has_superseded = false;
+        tape.is_ascii = record.is_ascii();
+        if !tape.is_ascii {
+            if let Err(error) = std::str::from_utf8(record) {
+                return Err(Rejection::NotUtf8 { offset: offset(error.valid_up_to()) });
+            }
         }
         if space_end(record, 0) == record.len() {
             return Err(Rejection::Empty);
@@ -59,7 +64,7 @@ impl Scanner {
         let result = match self.isa {
             Isa::Scalar => pass.run::<Scalar>(),
             #[cfg(target_arch = "x86_64")]
-            Isa::Sse2 => pass.run::<crate::arch::sse2::Sse2>(),
+            Isa::Sse2 | Isa::Avx2(_) => pass.run::<crate::arch::x86_64::Sse2>(),
         };
         match result {
             Err(wrong) if wrong.is_depth => Err(Rejection::TooDeep),
@@ -136,7 +141,8 @@ impl Pass<'_> {
         if self.bytes.get(at) != Some(&b'"') {
             return Err(Wrong::at(at));
         }
-        let (range, is_escaped, end) = string::<S>(self.bytes, at + 1)?;
+        let (range, escapes, end) = string::<S>(self.bytes, at + 1)?;
+        let is_escaped = escapes != Escapes::None;
         let colon = space_end(self.bytes, end);
         if self.bytes.get(colon) != Some(&b':') {
             return Err(Wrong::at(colon));
@@ -151,10 +157,16 @@ impl Pass<'_> {
         at: usize,
         (key, key_is_escaped): (Range, bool),
     ) -> Result<usize, Wrong> {
+        let mut is_oddly_spelled = false;
         let (kind, value, end) = match self.bytes.get(at) {
             Some(b'"') => {
-                let (range, is_escaped, end) = string::<S>(self.bytes, at + 1)?;
-                (if is_escaped { Kind::EscapedText } else { Kind::Text }, range, end)
+                let (range, escapes, end) = string::<S>(self.bytes, at + 1)?;
+                if escapes == Escapes::Odd {
+                    is_oddly_spelled = true;
+                    self.tape.has_odd_spelling = true;
+                }
+                let is_plain = escapes == Escapes::None;
+                (if is_plain { Kind::Text } else { Kind::EscapedText }, range, end)
             }
             Some(b'-' | b'0'..=b'9') => {
                 let end = number_end(self.bytes, at)?;
@@ -168,8 +180,15 @@ impl Pass<'_> {
             _ => return Err(Wrong::at(at)),
         };
         let next = offset(self.tape.entries.len() + 1);
-        let is_superseded = false;
-        self.tape.entries.push(Entry { key, value, next, kind, key_is_escaped, is_superseded });
+        self.tape.entries.push(Entry {
+            key,
+            value,
+            next,
+            kind,
+            key_is_escaped,
+            is_oddly_spelled,
+            is_superseded: false,
+        });
         Ok(end)
     }
 
@@ -190,6 +209,7 @@ impl Pass<'_> {
             next: 0,
             kind,
             key_is_escaped,
+            is_oddly_spelled: false,
             is_superseded: false,
         });
         Ok(at + 1)
@@ -210,17 +230,30 @@ fn range(start: usize, end: usize) -> Range {
     Range { start: offset(start), end: offset(end) }
 }
 
-/// Reads a string from behind its quote: its inside, whether it has escapes, where it ends.
+/// How a string is spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Escapes {
+    None,
+    /// Those that JSON demands, in their short forms.
+    Needed,
+    /// `\u` or `\/` too: the same text may have other spellings.
+    Odd,
+}
+
+/// Reads a string from behind its quote: its inside, its escapes, where it ends.
 #[inline]
-fn string<S: StringKernel>(bytes: &[u8], start: usize) -> Result<(Range, bool, usize), Wrong> {
-    let mut is_escaped = false;
+fn string<S: StringKernel>(bytes: &[u8], start: usize) -> Result<(Range, Escapes, usize), Wrong> {
+    let mut escapes = Escapes::None;
     let mut at = start;
     loop {
         at = S::plain_end(bytes, at);
         match bytes.get(at) {
-            Some(b'"') => return Ok((range(start, at), is_escaped, at + 1)),
+            Some(b'"') => return Ok((range(start, at), escapes, at + 1)),
             Some(b'\\') => {
-                is_escaped = true;
+                let is_odd = matches!(bytes.get(at + 1), Some(b'u' | b'/'));
+                if is_odd || escapes == Escapes::None {
+                    escapes = if is_odd { Escapes::Odd } else { Escapes::Needed };
+                }
                 at = escape_end(bytes, at)?;
             }
             _ => return Err(Wrong::at(at)),

@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) next: u32,
     pub(crate) kind: Kind,
     pub(crate) key_is_escaped: bool,
+    /// A text in which a character is spelled as nobody must: by `\\u` or `\\/`.
+    pub(crate) is_oddly_spelled: bool,
     /// A later member of the same object has the same key.
     pub(crate) is_superseded: bool,
 }
@@ -47,9 +49,25 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     pub(crate) entries: Vec<Entry>,
+    /// Some text is oddly spelled.
+    pub(crate) has_odd_spelling: bool,
+    /// Some member is marked as superseded.
+    pub(crate) has_superseded: bool,
+    /// Every byte of the record is ASCII.
+    pub(crate) is_ascii: bool,
 }
 
 impl Tape {
+    /// The leaf value that holds the bytes `start..end`, if one does.
+    pub(crate) fn leaf_at(&self, start: usize, end: usize) -> Option<u32> {
+        // Values begin in the order of their entries.
+        let behind = self.entries.partition_point(|entry| entry.value.start as usize <= start);
+        let at = behind.checked_sub(1)?;
+        let entry = &self.entries[at];
+        let is_leaf = !matches!(entry.kind, Kind::Array | Kind::Object);
+        (is_leaf && end <= entry.value.end as usize).then_some(at as u32)
+    }
+
     /// The indices of the values directly inside the container at `parent`.
     pub(crate) fn children(&self, parent: u32) -> Children<'_> {
         Children { tape: self, at: parent + 1, end: self.entries[parent as usize].next }

@@ -17,6 +17,31 @@ struct TextPlace {
     folded: Range,
 }
 
+/// A value whose texts are made when somebody asks.
+pub(crate) struct LazyValue<'a> {
+    pub(crate) record: &'a [u8],
+    pub(crate) entries: &'a [Entry],
+    pub(crate) value: &'a mut FieldValue,
+    pub(crate) texts: &'a mut Texts,
+}
+
+impl<'a> LazyValue<'a> {
+    /// Its kind.
+    pub(crate) fn kind(&self) -> Kind {
+        self.entries[self.value.entry as usize].kind
+    }
+
+    /// Its bytes as they stand in the record; of a text without the quotes.
+    pub(crate) fn raw(&self) -> &'a [u8] {
+        self.entries[self.value.entry as usize].value.of(self.record)
+    }
+
+    /// Its texts.
+    pub(crate) fn view(&mut self) -> ValueView<'_> {
+        self.texts.view(self.record, self.entries, self.value)
+    }
+}
+
 /// The texts made for one record.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {

@@ -51,6 +51,17 @@ pub(crate) fn run(rules: &[Arc<Rule>], events: &Events, passes: usize, memo: boo
         per_record(counters.rules_woken),
         per_record(counters.matches),
     );
+    print_most_woken(&warm, rules);
+}
+
+/// The rules whose conditions ran most often.
+fn print_most_woken(matcher: &Matcher, rules: &[Arc<Rule>]) {
+    let mut woken: Vec<_> = matcher.wake_counts().iter().zip(matcher.plan().rules()).collect();
+    woken.sort_by_key(|(count, _)| std::cmp::Reverse(**count));
+    for (count, rule) in woken.iter().take(30) {
+        let share = **count as f64 / matcher.counters().records as f64;
+        println!("woken\t{share:.3}\t{}", rules[rule.source as usize].title.node);
+    }
 }
 
 fn matcher(plan: &Arc<Plan>, memo: bool) -> Matcher {

@@ -1,6 +1,6 @@
 //! The plain twins of the vector kernels.
 
-use super::StringKernel;
+use super::{StringKernel, TeddyMasks};
 
 pub(crate) struct Scalar;
 
@@ -12,4 +12,22 @@ impl StringKernel for Scalar {
             .position(|b| *b == b'"' || *b == b'\\' || *b < 0x20)
             .map_or(bytes.len(), |offset| at + offset)
     }
+}
+
+/// See [`Isa::teddy`](super::Isa::teddy).
+pub(crate) fn teddy(
+    masks: &TeddyMasks,
+    text: &[u8],
+    candidate: &mut impl FnMut(usize, u8),
+) -> usize {
+    for (at, window) in text.windows(3).enumerate() {
+        let buckets = (0..3).fold(u8::MAX, |buckets, place| {
+            let byte = usize::from(window[place]);
+            buckets & masks.low[place][byte & 15] & masks.high[place][byte >> 4]
+        });
+        if buckets != 0 {
+            candidate(at, buckets);
+        }
+    }
+    text.len().saturating_sub(2)
 }

@@ -5,7 +5,7 @@ use std::arch::x86_64::{
     _mm_set1_epi8,
 };
 
-use super::{StringKernel, scalar::Scalar};
+use crate::arch::{StringKernel, scalar::Scalar};
 
 pub(crate) struct Sse2;
 

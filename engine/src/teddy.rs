@@ -1,0 +1,116 @@
+//! Finds a few dozen short literals in a raw text, without ASCII case, at vector speed.
+//!
+//! The first three bytes of every literal are its fingerprint. For each position the nibbles of three
+//! bytes are looked up in small tables of buckets, sixteen or thirty-two positions at once; where a
+//! bucket survives all six look-ups its literals are compared. This is the Teddy of Hyperscan (Wang
+//! et al., NSDI 2019), with both cases of a letter in the tables.
+//!
+//! # Soundness
+//! A literal is in the bucket of each of its fingerprint's spellings, so no occurrence is lost; a
+//! literal of two bytes accepts any third one, and positions too near the end for three bytes are
+//! compared one by one. The property test below compares with a plain search.
+
+use crate::arch::{Isa, TeddyMasks};
+
+/// Most literals of a set: beyond that every position has a candidate.
+pub(crate) const LITERALS_MAX: usize = 64;
+const BUCKETS: usize = 8;
+const FINGERPRINT: usize = 3;
+
+/// A set of literals of at least two bytes.
+#[derive(Debug)]
+pub(crate) struct Teddy {
+    isa: Isa,
+    masks: TeddyMasks,
+    buckets: [Vec<u32>; BUCKETS],
+    literals: Box<[Box<[u8]>]>,
+}
+
+impl Teddy {
+    /// `None` if there is no literal, too many, or one of a single byte.
+    pub(crate) fn new(literals: &[Box<[u8]>]) -> Option<Self> {
+        let is_fit = !literals.is_empty()
+            && literals.len() <= LITERALS_MAX
+            && literals.iter().all(|literal| literal.len() >= 2);
+        if !is_fit {
+            return None;
+        }
+        // Neighbours in order share their first bytes, and so their bucket.
+        let mut order: Vec<u32> = (0..literals.len() as u32).collect();
+        order.sort_by_key(|id| &literals[*id as usize]);
+        let mut masks = TeddyMasks::default();
+        let mut buckets: [Vec<u32>; BUCKETS] = Default::default();
+        for (rank, id) in order.into_iter().enumerate() {
+            let bucket = rank * BUCKETS / literals.len();
+            buckets[bucket].push(id);
+            let literal = &literals[id as usize];
+            for place in 0..FINGERPRINT {
+                match literal.get(place) {
+                    Some(byte) => {
+                        masks.add(place, byte.to_ascii_lowercase(), bucket);
+                        masks.add(place, byte.to_ascii_uppercase(), bucket);
+                    }
+                    None => masks.add_all(place, bucket),
+                }
+            }
+        }
+        Some(Self { isa: Isa::best(), masks, buckets, literals: literals.into() })
+    }
+
+    /// Calls `found` with each literal that is in the text and its place.
+    #[inline]
+    pub(crate) fn find(&self, text: &[u8], mut found: impl FnMut(u32, usize)) {
+        let mut candidate = |at: usize, buckets: u8| self.confirm(text, at, buckets, &mut found);
+        let done = self.isa.teddy(&self.masks, text, &mut candidate);
+        for at in done..text.len() {
+            self.confirm(text, at, u8::MAX, &mut found);
+        }
+    }
+
+    #[inline]
+    fn confirm(&self, text: &[u8], at: usize, mut buckets: u8, found: &mut impl FnMut(u32, usize)) {
+        while buckets != 0 {
+            for id in &self.buckets[buckets.trailing_zeros() as usize] {
+                let literal = &self.literals[*id as usize];
+                let window = text.get(at..at + literal.len());
+                if window.is_some_and(|window| window.eq_ignore_ascii_case(literal)) {
+                    found(*id, at);
+                }
+            }
+            buckets &= buckets - 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn finds_what_a_plain_search_finds(
+            literals in prop::collection::vec("[ab\\\\.]{2,5}", 1..40),
+            text in "[abAB\\\\.x]{0,100}",
+        ) {
+            let boxed: Vec<Box<[u8]>> = literals.iter().map(|l| l.as_bytes().into()).collect();
+            let mut teddy = Teddy::new(&boxed).unwrap();
+            let lower = text.to_ascii_lowercase();
+            let mut wanted = Vec::new();
+            for (id, literal) in literals.iter().enumerate() {
+                for at in 0..text.len() {
+                    if lower[at..].starts_with(literal.as_str()) {
+                        wanted.push((id as u32, at));
+                    }
+                }
+            }
+            for isa in Isa::all() {
+                teddy.isa = isa;
+                let mut got = Vec::new();
+                teddy.find(text.as_bytes(), |id, at| got.push((id, at)));
+                got.sort_unstable();
+                prop_assert_eq!(&got, &wanted, "{:?}", isa);
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Step 6: windows. What correlation rules and the older aggregations make of the matches of other
+//! rules.
+//!
+//! In: a [`WindowPlan`] (plain data, made by `sigmill-codegen`) and matches that feed windows
+//! ([`WindowMatch`]), in the order of arrival. Out: [`WindowDetection`]s. No clock: the time of an event
+//! comes with it, and how far time has come is said by a watermark.
+//!
+//! The events of a group are ordered by time; equal times are one *instant*. With W the timespan, `c(t)`
+//! is the condition over the events in [t−W, t], and a detection is *due* at instant tᵢ if c(tᵢ) and
+//! (tᵢ − tᵢ₋₁ > W or not c(tᵢ₋₁)): at the start of each run of instants at which the condition holds.
+//! Conditions that only bound from above (`lt`, `lte`, `neq`) are decided once for each window [t, t+W],
+//! when it closes; its first event opens it. When a detection goes out is [`Emit`]'s matter.
+//!
+//! The way of a match: [`feed`] makes it from a record and the rules that matched it, [`shard`] finds
+//! the state of its group, [`group`] puts it among the group's [`entries`] and decides, keeping the
+//! condition's number in a [`tally`]; [`chain`] hands detections on to the windows that other windows
+//! feed. A group's outcome depends on nothing but the order of its own matches and the watermarks, so it
+//! does not matter how many shards there are or where one batch ends and the next begins.
+//! `codegen/tests/windows.rs` holds all of this to the reference.
+
+mod chain;
+mod detection;
+mod entries;
+mod feed;
+mod fixed;
+mod group;
+mod key;
+mod plan;
+mod runs;
+mod shard;
+mod sweep;
+mod tally;
+
+pub use chain::WindowSet;
+pub use detection::{EventRef, Position, WindowDetection};
+pub use feed::{FeedCounters, WindowMatch, WindowValue, collect};
+pub use fixed::{Fixed, Reading};
+pub use key::{GroupKey, VALUE_BYTES_MAX};
+pub use plan::{
+    Bound, Edge, FieldSource, Measure, Source, Window, WindowCondition, WindowExpr, WindowId,
+    WindowPlan,
+};
+pub use shard::{Emit, WindowConfig, WindowCounters, Windows};
