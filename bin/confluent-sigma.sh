@@ -2,7 +2,7 @@
 # Starts the processor, under the name and with the argument that scripts of Confluent Sigma use:
 #   confluent-sigma.sh [PROPERTIES-FILE]
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/find-sigmill.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/find-sigmill.sh"
 
 case "${1:-}" in
 -i) die "there is no interactive mode: copy config/sigma.properties and name the file" ;;

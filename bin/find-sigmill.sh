@@ -4,7 +4,7 @@
 # the argument, $SIGMAPROPS (a file, or a folder with sigma.properties), and sigma.properties in
 # ~/.sigma, ~/.config, ~/.confluent and ~/tmp; to nothing if there is none.
 
-script_dir="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+script_dir="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
 echo "Script dir is $script_dir" >&2
 
 die() {

@@ -2,4 +2,4 @@
 # The other name of sigma-rule-loader.sh:
 #   sigma-loader.sh [-f RULE.yml] [-d DIR] -c sigma.properties
 set -euo pipefail
-exec "$(dirname "${BASH_SOURCE[0]}")/sigma-rule-loader.sh" "$@"
+exec "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/sigma-rule-loader.sh" "$@"

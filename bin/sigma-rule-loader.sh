@@ -4,7 +4,7 @@
 # Broker and topic come from the properties file where they are not given. All flags may be written
 # with one or two dashes. The exit status is that of `sigmill rules load`: not 0 if a rule failed.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/find-sigmill.sh"
+. "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/find-sigmill.sh"
 
 usage() {
     echo "usage: $(basename "$0") [-c sigma.properties] [-bootStrapServer S] [-topic T] (-f rule.yml | -d dir)..." >&2

@@ -96,10 +96,18 @@ impl<'a> Finding<'a> {
         })
     }
 
-    /// The finding with the lines it is about and a mark below the place, in colour.
+    /// The first line of every form: `file:line:col: severity[code]: message`.
+    fn headline(&self) -> String {
+        let Position { line, column } = self.position;
+        let (path, severity) = (self.path.display(), severity_word(self.severity));
+        // A message quotes the file, which may hold anything, and a headline is one line.
+        let message = self.message.replace(char::is_control, " ");
+        format!("{path}:{line}:{column}: {severity}[{}]: {message}", self.code)
+    }
+
+    /// The headline, then the lines it is about with a mark below the place, in colour.
     pub(crate) fn excerpt(&self) -> String {
         let mut snippet = Snippet::source(self.text)
-            .path(self.path.display().to_string())
             .annotation(AnnotationKind::Primary.span(self.visible(self.span)));
         for (span, message) in &self.related {
             let context = AnnotationKind::Context.span(self.visible(*span));
@@ -110,12 +118,11 @@ impl<'a> Finding<'a> {
             Severity::Warning => Level::WARNING,
             Severity::Note => Level::NOTE,
         };
-        let title = level.primary_title(self.message.as_str()).id(self.code);
-        let mut group = Group::with_title(title).element(snippet);
+        let mut group = Group::with_level(level).element(snippet);
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
-        Renderer::styled().render(&[group])
+        format!("{}\n{}", self.headline(), Renderer::styled().render(&[group]))
     }
 
     /// The part of a span that lies in the text, on character boundaries.
@@ -131,9 +138,8 @@ impl<'a> Finding<'a> {
 /// The plain form: `file:line:col: severity[code]: message`, then related places and help.
 impl Display for Finding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position { line, column } = self.position;
-        let (path, severity) = (self.path.display(), severity_word(self.severity));
-        write!(f, "{path}:{line}:{column}: {severity}[{}]: {}", self.code, self.message)?;
+        f.write_str(&self.headline())?;
+        let path = self.path.display();
         if !self.related.is_empty() {
             let index = LineIndex::new(self.text);
             for (span, message) in &self.related {

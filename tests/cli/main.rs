@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking too.
 
 mod demo;
+mod documents;
 #[cfg(unix)]
 mod launchers;
 mod lint;

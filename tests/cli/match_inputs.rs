@@ -1,6 +1,7 @@
 //! `sigmill match`: where lines come from, how they are counted, and which are refused.
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
 
 use crate::sandbox::{HIT, MISS, Sandbox, hit_at};
 
@@ -135,4 +136,27 @@ fn a_cut_off_archive_is_status_3_after_its_lines() {
         assert!(outcome.stderr.contains(file), "{}", outcome.stderr);
         assert!(outcome.stdout.starts_with(&hit_at(0)), "{file}");
     }
+}
+
+#[test]
+fn a_line_on_stdin_is_answered_while_stdin_stays_open() {
+    let sandbox = Sandbox::with_rule();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sigmill"))
+        .args(["match", "--rules", "rules", "-"])
+        .current_dir(sandbox.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    for line in 0..3 {
+        stdin.write_all(format!("{HIT}\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stdout.read_line(&mut answer).unwrap();
+        assert_eq!(answer, hit_at(line));
+    }
+    drop(stdin);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
