@@ -2,7 +2,8 @@
 //!
 //! In: a [`Plan`] (plain data, made by `sigmill-codegen`) and records as bytes. Out: the rules that
 //! match. No YAML, no I/O, no threads, no clock. A record's way through the modules: [`scan`],
-//! [`index`], [`memo`] and [`field_matcher`], [`condition`]; [`matcher`] drives them.
+//! [`index`], [`memo`] and [`field_matcher`], [`condition`]; [`matcher`] drives them. What correlations
+//! make of the matches is [`window`]'s.
 
 mod arch;
 mod atom;
@@ -27,6 +28,7 @@ mod teddy;
 mod text;
 mod value;
 mod wildcard;
+pub mod window;
 
 pub use atom::{AtomId, Order, Pattern, REGEX_BYTES_MAX, Relation, Test, Text};
 pub use condition::Op;

@@ -33,7 +33,7 @@ mod tally;
 
 pub use chain::WindowSet;
 pub use detection::{EventRef, Position, WindowDetection};
-pub use feed::{FeedCounters, WindowMatch, WindowValue, collect};
+pub use feed::{COMBINATIONS_MAX, FeedCounters, Occurrence, WindowMatch, WindowValue, collect};
 pub use fixed::{Fixed, Reading};
 pub use key::{GroupKey, VALUE_BYTES_MAX};
 pub use plan::{

@@ -60,16 +60,16 @@ impl Block {
     fn push(&mut self, entry: &Entry, parts: Parts) {
         let last = &self.last;
         let bytes = &mut self.bytes;
-        put(bytes, zigzag(i128::from(entry.time) - i128::from(last.time)));
-        let source = i128::from(entry.position.source) - i128::from(last.position.source);
+        // Differences wrap, and so does adding them again.
+        put(bytes, zigzag(entry.time.wrapping_sub(last.time)));
+        let source = i64::from(entry.position.source) - i64::from(last.position.source);
         put(bytes, zigzag(source));
-        let offset = i128::from(entry.position.offset) - i128::from(last.position.offset);
-        put(bytes, zigzag(offset));
+        put(bytes, zigzag(entry.position.offset.wrapping_sub(last.position.offset) as i64));
         if parts.payload {
-            put(bytes, zigzag(entry.payload));
+            put_long(bytes, entry.payload);
         }
         if parts.carried {
-            put(bytes, u128::from(entry.carried));
+            put(bytes, u64::from(entry.carried));
         }
         self.last = *entry;
         self.count += 1;
@@ -94,12 +94,13 @@ impl Iterator for BlockIter<'_> {
             return None;
         }
         let last = &mut self.last;
-        last.time = (i128::from(last.time) + unzigzag(take(&mut self.bytes))) as i64;
-        let source = i128::from(last.position.source) + unzigzag(take(&mut self.bytes));
-        let offset = i128::from(last.position.offset) + unzigzag(take(&mut self.bytes));
-        last.position = Position { source: source as u32, offset: offset as u64 };
+        last.time = last.time.wrapping_add(unzigzag(take(&mut self.bytes)));
+        let source = i64::from(last.position.source) + unzigzag(take(&mut self.bytes));
+        let offset = unzigzag(take(&mut self.bytes)) as u64;
+        let offset = last.position.offset.wrapping_add(offset);
+        last.position = Position { source: source as u32, offset };
         if self.parts.payload {
-            last.payload = unzigzag(take(&mut self.bytes));
+            last.payload = take_long(&mut self.bytes);
         }
         if self.parts.carried {
             last.carried = take(&mut self.bytes) as u32;
@@ -108,16 +109,16 @@ impl Iterator for BlockIter<'_> {
     }
 }
 
-fn zigzag(value: i128) -> u128 {
-    ((value << 1) ^ (value >> 127)) as u128
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
 }
 
-fn unzigzag(value: u128) -> i128 {
-    (value >> 1) as i128 ^ -((value & 1) as i128)
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// Seven bits a byte, the low ones first.
-fn put(bytes: &mut Vec<u8>, mut value: u128) {
+fn put(bytes: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);
         value >>= 7;
@@ -125,18 +126,30 @@ fn put(bytes: &mut Vec<u8>, mut value: u128) {
     bytes.push(value as u8);
 }
 
-fn take(bytes: &mut &[u8]) -> u128 {
+fn take(bytes: &mut &[u8]) -> u64 {
     let mut value = 0;
     let mut shift = 0;
     while let Some((byte, rest)) = bytes.split_first() {
         *bytes = rest;
-        value |= u128::from(byte & 0x7f) << shift;
+        value |= u64::from(byte & 0x7f) << shift;
         shift += 7;
         if *byte < 0x80 {
             break;
         }
     }
     value
+}
+
+/// A payload is short but for the largest numbers: its upper half is a number of its own.
+fn put_long(bytes: &mut Vec<u8>, value: i128) {
+    let zigzag = ((value << 1) ^ (value >> 127)) as u128;
+    put(bytes, zigzag as u64);
+    put(bytes, (zigzag >> 64) as u64);
+}
+
+fn take_long(bytes: &mut &[u8]) -> i128 {
+    let zigzag = u128::from(take(bytes)) | u128::from(take(bytes)) << 64;
+    (zigzag >> 1) as i128 ^ -((zigzag & 1) as i128)
 }
 
 impl Entries {

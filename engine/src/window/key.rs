@@ -30,6 +30,11 @@ impl GroupKey {
         Self(bytes.into())
     }
 
+    /// The key that has these bytes.
+    pub(crate) fn of(bytes: &Arc<[u8]>) -> Self {
+        Self(Arc::clone(bytes))
+    }
+
     /// The key as bytes: what tells one group from another, and what a group is sharded by.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -34,10 +34,7 @@ pub enum Measure {
 impl Measure {
     /// Whether values are numbers.
     pub fn is_numeric(self) -> bool {
-        matches!(
-            self,
-            Self::Sum | Self::Average | Self::Percentile(_) | Self::Min | Self::Max
-        )
+        matches!(self, Self::Sum | Self::Average | Self::Percentile(_) | Self::Min | Self::Max)
     }
 
     /// Whether a value is needed at all.
@@ -219,7 +216,10 @@ impl WindowPlan {
                 match edge.from {
                     Source::Rule(rule) => by_rule[rule.0 as usize].push(place),
                     Source::Window(from) => {
-                        assert!((from.0 as usize) < at, "a window stands behind those that feed it");
+                        assert!(
+                            (from.0 as usize) < at,
+                            "a window stands behind those that feed it"
+                        );
                         level = level.max(levels[from.0 as usize] + 1);
                         by_window[from.0 as usize].push(place);
                     }

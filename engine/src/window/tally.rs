@@ -19,7 +19,11 @@ pub(crate) enum Tally {
     Inputs(Vec<u32>),
     /// By input: the times of its entries, rising.
     InOrder(Vec<VecDeque<i64>>),
-    Sum { sum: i128, count: u64, negative_count: u64 },
+    Sum {
+        sum: i128,
+        count: u64,
+        negative_count: u64,
+    },
     /// The values, rising.
     Sorted(Vec<i128>),
 }

@@ -1,0 +1,458 @@
+//! The state of one group of one window, and its decisions.
+//!
+//! In: matches, in the order of arrival, and watermarks. Out: detections. *Settled* instants lie so far
+//! behind the watermark that no event can come to them or before them any more. Four ways to decide:
+//!
+//! - early: every event re-decides the instants in [t, t+W], and what is new is reported at once;
+//! - every: the same, but each event reports if the condition holds at one of those instants;
+//! - final: an instant is decided when it is settled;
+//! - closing: the window that the first event opens is decided when its end is settled.
+//!
+//! A window with a negative number in its sum waits until it is settled, whatever the way: more events
+//! could falsify it.
+
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::detection::{EventRef, Position, WindowDetection};
+use super::entries::{Entries, Entry, Parts};
+use super::feed::{WindowMatch, WindowValue};
+use super::key::GroupKey;
+use super::plan::{Measure, Window, WindowId};
+use super::runs::Runs;
+use super::shard::WindowConfig;
+use super::sweep::Sweep;
+
+/// When a window's detections go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    Early,
+    Every,
+    Final,
+    Closing,
+}
+
+/// What the groups of a window have in common.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame<'a> {
+    pub(crate) id: WindowId,
+    pub(crate) window: &'a Window,
+    pub(crate) way: Way,
+    /// How long after an instant events may still come to it.
+    pub(crate) hold: i64,
+    pub(crate) config: &'a WindowConfig,
+}
+
+impl Frame<'_> {
+    fn timespan(&self) -> i64 {
+        self.window.timespan_ms
+    }
+}
+
+/// What became of a match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Inserted {
+    pub(crate) is_duplicate: bool,
+    pub(crate) entries_evicted: u64,
+}
+
+/// The state of a group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) key: GroupKey,
+    /// The least time under which the group stands in its shard's queue.
+    pub(crate) queued_at: i64,
+    entries: Entries,
+    sweep: Sweep,
+    runs: Runs,
+    /// Instants before it are settled.
+    settled: i64,
+    /// The last instant that was decided for good, and whether the condition held.
+    last: Option<(i64, bool)>,
+    negative_count: u64,
+    values: Interned,
+    carried: Interned,
+    contents: VecDeque<(EventRef, Arc<[u8]>)>,
+    is_truncated: bool,
+}
+
+impl Group {
+    pub(crate) fn new(key: GroupKey, window: &Window, settled: i64) -> Self {
+        let parts = Parts {
+            payload: window.measure != Measure::Events,
+            carried: window.edges.iter().any(|edge| !edge.carried.is_empty()),
+        };
+        Self {
+            key,
+            queued_at: i64::MAX,
+            entries: Entries::new(parts),
+            sweep: Sweep::new(window),
+            runs: Runs::default(),
+            settled,
+            last: None,
+            negative_count: 0,
+            values: Interned::default(),
+            carried: Interned::default(),
+            contents: VecDeque::new(),
+            is_truncated: false,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.len() == 0
+    }
+
+    /// Takes a match in that is not late.
+    pub(crate) fn insert(
+        &mut self,
+        frame: &Frame<'_>,
+        arrived: &WindowMatch,
+        out: &mut Vec<WindowDetection>,
+    ) -> Inserted {
+        let mut inserted = Inserted::default();
+        let time = arrived.time;
+        if arrived.may_repeat {
+            let mut same = self.entries.range(time, time);
+            if same.any(|entry| entry.position == arrived.position) {
+                inserted.is_duplicate = true;
+                return inserted;
+            }
+        }
+        self.for_each_payload(frame.window, arrived, |group, payload| {
+            let carried = arrived.carried.as_ref();
+            let carried = carried.map_or(0, |key| group.carried.take(key.as_bytes()));
+            let entry = Entry { time, position: arrived.position, payload, carried };
+            group.negative_count += u64::from(frame.window.measure == Measure::Sum && payload < 0);
+            group.entries.insert(&entry);
+            group.sweep.inserted(&entry);
+        });
+        while self.entries.len() > frame.config.entries_per_group_max {
+            inserted.entries_evicted += 1;
+            self.is_truncated = true;
+            self.evict_first(frame.window);
+        }
+        if let Some(content) = &arrived.content {
+            let event = EventRef { time, position: arrived.position };
+            self.contents.push_back((event, Arc::clone(content)));
+            if self.contents.len() > frame.config.contents_per_group_max {
+                self.contents.pop_front();
+            }
+        }
+        let span = (time, time.saturating_add(frame.timespan()));
+        let completing = Some((arrived.position, arrived.carried.clone()));
+        match frame.way {
+            Way::Early => self.report_runs(frame, span, completing, out),
+            Way::Every => {
+                let mut next = self.entries.instant_from(span.0);
+                while let Some(at) = next.filter(|at| *at <= span.1) {
+                    if self.holds(frame, at) {
+                        self.report(frame, at, completing, out);
+                        break;
+                    }
+                    next = self.entries.instant_from(at + 1);
+                }
+            }
+            Way::Final | Way::Closing => {}
+        }
+        inserted
+    }
+
+    /// Decides what the watermark has settled, and forgets what nothing depends on any more.
+    pub(crate) fn settle(
+        &mut self,
+        frame: &Frame<'_>,
+        watermark: i64,
+        out: &mut Vec<WindowDetection>,
+    ) {
+        let settled_before = self.settled;
+        let settled = watermark.saturating_sub(frame.hold);
+        if settled <= settled_before {
+            return;
+        }
+        self.settled = settled;
+        let horizon = match frame.way {
+            Way::Final => {
+                self.decide_instants(frame, out);
+                settled.saturating_sub(frame.timespan())
+            }
+            Way::Closing => {
+                self.decide_closed(frame, out);
+                i64::MIN
+            }
+            Way::Early | Way::Every => {
+                if self.negative_count > 0 {
+                    self.decide_waiting(frame, settled_before, out);
+                }
+                // A run that has begun may still be split, and its first part be reported.
+                settled.saturating_sub(frame.hold).saturating_sub(frame.timespan())
+            }
+        };
+        self.forget_before(frame.window, horizon);
+    }
+
+    /// The watermark beyond which there is something to settle or to forget.
+    pub(crate) fn due_at(&self, frame: &Frame<'_>) -> Option<i64> {
+        let (first, last) = (self.entries.first_time()?, self.entries.last_time()?);
+        let (timespan, hold) = (frame.timespan(), frame.hold);
+        let expiry = last.saturating_add(timespan).saturating_add(hold);
+        Some(match frame.way {
+            Way::Final => {
+                let undecided = self.last.map_or(i64::MIN, |(at, _)| at + 1);
+                let undecided = self.entries.instant_from(undecided);
+                undecided.map_or(expiry, |at| at.saturating_add(hold))
+            }
+            Way::Closing => first.saturating_add(timespan).saturating_add(hold),
+            Way::Early | Way::Every => {
+                let waiting = (self.negative_count > 0)
+                    .then(|| self.entries.instant_from(self.settled))
+                    .flatten();
+                let waiting = waiting.map(|at| at.saturating_add(hold));
+                waiting.unwrap_or_else(|| expiry.saturating_add(hold))
+            }
+        })
+    }
+
+    /// As [`Self::due_at`] for one new event, without looking at the others.
+    pub(crate) fn event_due_at(frame: &Frame<'_>, arrived: &WindowMatch) -> i64 {
+        let is_negative = |value: &WindowValue| matches!(value, WindowValue::Number(n) if n.0 < 0);
+        let expiry = arrived.time.saturating_add(frame.hold);
+        match frame.way {
+            Way::Final => expiry,
+            Way::Closing => expiry.saturating_add(frame.timespan()),
+            Way::Early | Way::Every if arrived.values.iter().any(is_negative) => expiry,
+            Way::Early | Way::Every => {
+                expiry.saturating_add(frame.timespan()).saturating_add(frame.hold)
+            }
+        }
+    }
+
+    /// Calls `each` with what is to be kept of every value or input of a match.
+    fn for_each_payload(
+        &mut self,
+        window: &Window,
+        arrived: &WindowMatch,
+        mut each: impl FnMut(&mut Self, i128),
+    ) {
+        match window.measure {
+            Measure::Events => each(self, 0),
+            Measure::Inputs | Measure::InputsInOrder => {
+                arrived.inputs.iter().for_each(|input| each(self, i128::from(*input)));
+            }
+            _ => {
+                for value in &arrived.values {
+                    let payload = match value {
+                        WindowValue::Number(number) => number.0,
+                        WindowValue::Text(text) => i128::from(self.values.take(text.as_bytes())),
+                    };
+                    each(self, payload);
+                }
+            }
+        }
+    }
+
+    /// Whether the condition is known to hold at an instant.
+    fn holds(&mut self, frame: &Frame<'_>, at: i64) -> bool {
+        self.sweep.go_to(&self.entries, at.saturating_sub(frame.timespan()), at);
+        let is_waiting = at >= self.settled && self.sweep.tally.has_negative();
+        !is_waiting && self.sweep.tally.holds(frame.window).is_some()
+    }
+
+    fn report_runs(
+        &mut self,
+        frame: &Frame<'_>,
+        span: (i64, i64),
+        completing: Option<(Position, Option<GroupKey>)>,
+        out: &mut Vec<WindowDetection>,
+    ) {
+        let (entries, sweep, settled) = (&self.entries, &mut self.sweep, self.settled);
+        let reported = self.runs.decide(entries, span, frame.timespan(), |at| {
+            sweep.go_to(entries, at.saturating_sub(frame.timespan()), at);
+            let is_waiting = at >= settled && sweep.tally.has_negative();
+            !is_waiting && sweep.tally.holds(frame.window).is_some()
+        });
+        for at in reported {
+            self.report(frame, at, completing.clone(), out);
+        }
+    }
+
+    /// Final: each settled instant, in order.
+    fn decide_instants(&mut self, frame: &Frame<'_>, out: &mut Vec<WindowDetection>) {
+        let first = self.last.map_or(i64::MIN, |(at, _)| at + 1);
+        let mut next = self.entries.instant_from(first);
+        while let Some(at) = next.filter(|at| *at < self.settled) {
+            let is_holding = self.holds(frame, at);
+            let is_going_on = self.last.is_some_and(|(last, was_holding)| {
+                was_holding && at.saturating_sub(last) <= frame.timespan()
+            });
+            if is_holding && !is_going_on {
+                self.report(frame, at, None, out);
+            }
+            self.last = Some((at, is_holding));
+            next = self.entries.instant_from(at + 1);
+        }
+    }
+
+    /// Closing: each window whose end is settled, in order.
+    fn decide_closed(&mut self, frame: &Frame<'_>, out: &mut Vec<WindowDetection>) {
+        while let Some(start) = self.entries.first_time() {
+            let end = start.saturating_add(frame.timespan());
+            if end >= self.settled {
+                return;
+            }
+            self.sweep.go_to(&self.entries, start, end);
+            self.report_span(frame, (start, end), end, None, out);
+            self.forget_before(frame.window, end + 1);
+        }
+    }
+
+    /// Early, every: the instants that are settled now and had a negative number in their window.
+    fn decide_waiting(&mut self, frame: &Frame<'_>, from: i64, out: &mut Vec<WindowDetection>) {
+        let span = (from, self.settled - 1);
+        if frame.way == Way::Early {
+            return self.report_runs(frame, span, None, out);
+        }
+        let mut next = self.entries.instant_from(span.0);
+        while let Some(at) = next.filter(|at| *at <= span.1) {
+            if self.holds(frame, at) && self.sweep.tally.has_negative() {
+                self.report(frame, at, None, out);
+            }
+            next = self.entries.instant_from(at + 1);
+        }
+    }
+
+    fn report(
+        &mut self,
+        frame: &Frame<'_>,
+        at: i64,
+        completing: Option<(Position, Option<GroupKey>)>,
+        out: &mut Vec<WindowDetection>,
+    ) {
+        let span = (at.saturating_sub(frame.timespan()), at);
+        self.sweep.go_to(&self.entries, span.0, span.1);
+        self.report_span(frame, span, at, completing, out);
+    }
+
+    /// Reports the span of the sweep, if its condition holds.
+    fn report_span(
+        &self,
+        frame: &Frame<'_>,
+        (start, end): (i64, i64),
+        at: i64,
+        completing: Option<(Position, Option<GroupKey>)>,
+        out: &mut Vec<WindowDetection>,
+    ) {
+        let Some(reading) = self.sweep.tally.holds(frame.window) else { return };
+        let mut events: VecDeque<EventRef> = VecDeque::new();
+        let mut events_total = 0;
+        let mut last: Option<Entry> = None;
+        let mut previous: Option<EventRef> = None;
+        for entry in self.entries.range(start, end) {
+            let event = EventRef { time: entry.time, position: entry.position };
+            let rank = |entry: &Entry| (entry.time, entry.position);
+            if last.as_ref().is_none_or(|last| rank(last) <= rank(&entry)) {
+                last = Some(entry);
+            }
+            // Several values of one event stand side by side.
+            if previous != Some(event) {
+                events_total += 1;
+                events.push_back(event);
+                if events.len() > frame.config.event_refs_max {
+                    events.pop_front();
+                }
+            }
+            previous = Some(event);
+        }
+        let Some(last) = last else { return };
+        let (completed_by, carried) = completing
+            .unwrap_or_else(|| (last.position, self.carried.get(last.carried).map(GroupKey::of)));
+        let within = |(event, _): &&(EventRef, _)| (start..=end).contains(&event.time);
+        out.push(WindowDetection {
+            window: frame.id,
+            group: self.key.clone(),
+            at,
+            start,
+            end,
+            reading,
+            events: events.into(),
+            events_total,
+            contents: self.contents.iter().filter(within).cloned().collect(),
+            completed_by,
+            is_truncated: self.is_truncated,
+            carried,
+        });
+    }
+
+    fn forget_before(&mut self, window: &Window, horizon: i64) {
+        if self.entries.first_time().is_none_or(|first| first >= horizon) {
+            return;
+        }
+        self.runs.forget_before(&self.entries, horizon);
+        let mut removed = Vec::new();
+        self.entries.remove_before(horizon, |entry| removed.push(*entry));
+        removed.iter().for_each(|entry| self.release(window, entry));
+        self.contents.retain(|(event, _)| event.time >= horizon);
+    }
+
+    fn evict_first(&mut self, window: &Window) {
+        let Some(entry) = self.entries.remove_first() else { return };
+        self.release(window, &entry);
+        if let Some(first) = self.entries.first_time() {
+            self.runs.forget_before(&self.entries, first);
+        }
+    }
+
+    /// An entry has gone.
+    fn release(&mut self, window: &Window, entry: &Entry) {
+        self.sweep.removed(entry);
+        match window.measure {
+            Measure::Sum => self.negative_count -= u64::from(entry.payload < 0),
+            Measure::DistinctValues => self.values.give_back(entry.payload as u32),
+            _ => {}
+        }
+        self.carried.give_back(entry.carried);
+    }
+}
+
+/// Byte strings with numbers, as long as an entry has them. 0 is no string.
+#[derive(Debug, Default)]
+struct Interned {
+    numbers: HashMap<Arc<[u8]>, u32>,
+    /// By number less one: the bytes and how many entries have them.
+    slots: Vec<(Arc<[u8]>, u32)>,
+    free: Vec<u32>,
+}
+
+impl Interned {
+    fn take(&mut self, bytes: &[u8]) -> u32 {
+        if let Some(number) = self.numbers.get(bytes) {
+            self.slots[*number as usize - 1].1 += 1;
+            return *number;
+        }
+        let bytes: Arc<[u8]> = bytes.into();
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((Arc::clone(&bytes), 0));
+            self.slots.len() as u32
+        });
+        self.slots[number as usize - 1] = (Arc::clone(&bytes), 1);
+        self.numbers.insert(bytes, number);
+        number
+    }
+
+    fn get(&self, number: u32) -> Option<&Arc<[u8]>> {
+        Some(&self.slots.get((number as usize).checked_sub(1)?)?.0)
+    }
+
+    fn give_back(&mut self, number: u32) {
+        let Some(at) = (number as usize).checked_sub(1) else { return };
+        let (bytes, count) = &mut self.slots[at];
+        *count -= 1;
+        if *count == 0 {
+            let bytes = std::mem::take(bytes);
+            if let Slot::Occupied(slot) = self.numbers.entry(bytes) {
+                slot.remove();
+            }
+            self.free.push(number);
+        }
+    }
+}

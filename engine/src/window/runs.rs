@@ -1,0 +1,121 @@
+//! Runs of instants at which a group's condition holds, and which of them have been reported.
+//!
+//! A run is a row of neighbouring instants, none more than the timespan after the one before, at all
+//! of which the condition holds. Every run is to be reported once at least, at its first instant. An
+//! event out of order may lengthen a run, join two, or split one; a report is pinned to an instant (a
+//! *mark*), and a run without a mark, however it came to be, is reported.
+
+use super::entries::Entries;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    start: i64,
+    end: i64,
+}
+
+/// The runs of a group.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    /// By time; they do not overlap.
+    runs: Vec<Run>,
+    /// Rising.
+    marks: Vec<i64>,
+}
+
+impl Runs {
+    /// Decides the instants from one time to another anew. Gives the first instants of the runs that are
+    /// to be reported, and marks them.
+    pub(crate) fn decide(
+        &mut self,
+        entries: &Entries,
+        (from, to): (i64, i64),
+        timespan: i64,
+        mut holds: impl FnMut(i64) -> bool,
+    ) -> Vec<i64> {
+        let tail = self.runs.split_off(self.runs.partition_point(|run| run.end < from));
+        let mut last = entries.instant_before(from);
+        let mut later: Vec<Run> = Vec::new();
+        for run in tail {
+            if let Some(end) = last.filter(|last| run.start <= *last) {
+                self.runs.push(Run { start: run.start, end });
+            }
+            if run.end > to {
+                let start =
+                    if run.start > to { Some(run.start) } else { entries.instant_from(to + 1) };
+                later.extend(start.map(|start| Run { start, end: run.end }));
+            }
+        }
+        // The run before may have been split off its mark.
+        let first_touched = self.runs.len().saturating_sub(1);
+        let mut next = entries.instant_from(from);
+        while let Some(at) = next.filter(|at| *at <= to) {
+            if holds(at) {
+                match self.runs.last_mut() {
+                    Some(run)
+                        if Some(run.end) == last && at.saturating_sub(run.end) <= timespan =>
+                    {
+                        run.end = at;
+                    }
+                    _ => self.runs.push(Run { start: at, end: at }),
+                }
+            }
+            last = Some(at);
+            next = entries.instant_from(at + 1);
+        }
+        let mut touched_end = self.runs.len();
+        if let Some(first) = later.first().copied() {
+            let before = entries.instant_before(first.start);
+            match self.runs.last_mut() {
+                Some(run)
+                    if Some(run.end) == before
+                        && first.start.saturating_sub(run.end) <= timespan =>
+                {
+                    run.end = first.end;
+                    self.runs.extend_from_slice(&later[1..]);
+                }
+                _ => {
+                    self.runs.append(&mut later);
+                    touched_end += 1;
+                }
+            }
+        }
+        let mut reported = Vec::new();
+        for run in &self.runs[first_touched..touched_end] {
+            let place = self.marks.partition_point(|mark| *mark < run.start);
+            if self.marks.get(place).is_none_or(|mark| *mark > run.end) {
+                self.marks.insert(place, run.start);
+                reported.push(run.start);
+            }
+        }
+        reported
+    }
+
+    /// Forgets what lies before `horizon`. A run that goes on keeps its mark.
+    pub(crate) fn forget_before(&mut self, entries: &Entries, horizon: i64) {
+        if self.runs.first().is_none_or(|run| run.start >= horizon) {
+            let kept = self.marks.partition_point(|mark| *mark < horizon);
+            self.marks.drain(..kept);
+            return;
+        }
+        let gone = self.runs.partition_point(|run| run.end < horizon);
+        self.runs.drain(..gone);
+        let mut moved = None;
+        if let Some(run) = self.runs.first_mut().filter(|run| run.start < horizon) {
+            let is_marked = self.marks.iter().any(|mark| (run.start..horizon).contains(mark));
+            match entries.instant_from(horizon) {
+                Some(start) if start <= run.end => {
+                    run.start = start;
+                    moved = is_marked.then_some(start);
+                }
+                _ => {
+                    self.runs.remove(0);
+                }
+            }
+        }
+        let kept = self.marks.partition_point(|mark| *mark < horizon);
+        self.marks.drain(..kept);
+        if let Some(start) = moved.filter(|start| self.marks.first() != Some(start)) {
+            self.marks.insert(0, start);
+        }
+    }
+}
