@@ -98,3 +98,31 @@ fn the_sample_properties_and_mapping_are_valid() {
     let mapping = FieldMapping::parse(&read("config/field-mapping.yml")).unwrap();
     assert_eq!(mapping.targets("User"), ["user.name", "winlog.event_data.User"]);
 }
+
+/// Names in a map have to lead somewhere.
+#[test]
+fn every_file_that_the_architecture_page_names_exists() {
+    fn collect(folder: &Path, files: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                collect(&path, files);
+            } else {
+                files.push(path.display().to_string());
+            }
+        }
+    }
+    let mut files = Vec::new();
+    for folder in ["parser", "reference", "engine", "codegen", "runtime", "cli", "xtask", "docs"] {
+        collect(&workspace_root().join(folder), &mut files);
+    }
+    let page = read("docs/ARCHITECTURE.md");
+    let quoted = page.split('`').skip(1).step_by(2);
+    let named: Vec<&str> =
+        quoted.filter(|name| name.ends_with(".rs") || name.ends_with(".md")).collect();
+    assert!(named.len() > 30, "{named:?}");
+    for name in named {
+        let end = format!("/{name}");
+        assert!(files.iter().any(|file| file.ends_with(&end)), "there is no `{name}`");
+    }
+}
