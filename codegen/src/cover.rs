@@ -2,14 +2,15 @@
 //!
 //! A conjunction is covered by any one of its parts, a disjunction only by all of them together; a
 //! negation has no cover of its own. Among the covers possible the one that will hold most rarely is
-//! taken, by a rough guess at how often each atom holds.
+//! taken, by what [`frequency`] knows of each atom.
 //!
 //! # Soundness
 //! A cover may wake a rule that does not match; it never misses one that does.
 //! `tests/differential.rs` compares with deciding every rule by the reference.
 
-use sigmill_engine::{AtomId, Cover, PlanBuilder, Test, WildcardPart};
+use sigmill_engine::{AtomId, Cover, FieldId, KEYWORDS, PlanBuilder, Test};
 
+use crate::frequency;
 use crate::tree::Tree;
 
 /// The cover of a condition.
@@ -78,85 +79,28 @@ fn union(covers: Vec<Candidate>) -> Candidate {
 
 fn atom_cover(atom: AtomId, builder: &PlanBuilder) -> Option<Candidate> {
     let (field, test) = builder.test(atom);
-    let rate = match test {
-        Test::Null | Test::FieldRef { .. } => return None,
-        Test::Equals(text) => equals_rate(&text.bytes, builder.field_name(field)),
-        Test::Number { text, .. } => equals_rate(text, builder.field_name(field)),
-        Test::StartsWith(text) => literal_rate(&text.bytes, 0.25),
-        Test::EndsWith(text) => literal_rate(&text.bytes, 0.25),
-        Test::Contains(text) => literal_rate(&text.bytes, 0.5),
-        Test::Wildcard { parts, .. } => literal_rate(longest(parts), 0.5),
-        Test::Compare { .. } => 0.3,
-        Test::Regex(regex) if regex.required.is_empty() => 0.3,
-        Test::Regex(regex) => regex.required.iter().map(|literal| literal_rate(literal, 0.5)).sum(),
-        Test::Cidr { prefix, .. } => 0.2 / f64::from(*prefix + 1),
-        Test::Exists => 0.3,
-    };
+    if matches!(test, Test::Null | Test::FieldRef { .. }) {
+        return None;
+    }
+    let rate = frequency::rate(builder.field_name(field), test) + search_cost(field, test);
     Some(Candidate { atoms: vec![atom], rate })
 }
 
-fn longest(parts: &[WildcardPart]) -> &[u8] {
-    let literals = parts.iter().filter_map(|part| match part {
-        WildcardPart::Literal(literal) => Some(&**literal),
-        _ => None,
-    });
-    literals.max_by_key(|literal| literal.len()).unwrap_or(&[])
-}
-
-/// Fields with a handful of values, all of them common.
-const COMMON_FIELDS: [&str; 12] = [
-    "EventID",
-    "EventCode",
-    "event.code",
-    "Channel",
-    "Provider_Name",
-    "eventSource",
-    "eventName",
-    "Initiated",
-    "Signed",
-    "LogonType",
-    "type",
-    "action",
-];
-
-fn equals_rate(text: &[u8], field: &str) -> f64 {
-    if COMMON_FIELDS.contains(&field) {
-        return if field.starts_with("Event") { 0.05 } else { 0.02 };
-    }
-    (0.02 * 0.8f64.powi(text.len().min(30) as i32)).max(1e-5)
-}
-
-/// Texts that are in many values though they are long.
-const COMMON_TEXTS: [&str; 24] = [
-    ".exe",
-    ".dll",
-    ".tmp",
-    "\\windows\\",
-    "c:\\windows\\",
-    "\\system32\\",
-    "\\syswow64\\",
-    "c:\\windows\\system32\\",
-    "c:\\windows\\syswow64\\",
-    "c:\\program files",
-    "c:\\program files\\",
-    "c:\\program files (x86)\\",
-    "c:\\users\\",
-    "\\appdata\\local\\temp\\",
-    "\\appdata\\",
-    "\\svchost.exe",
-    "\\powershell.exe",
-    "\\cmd.exe",
-    "\\explorer.exe",
-    "\\lsass.exe",
-    "\\services.exe",
-    "hklm\\",
-    "\\software\\microsoft\\windows\\currentversion\\",
-    "nt authority\\system",
-];
-
-fn literal_rate(literal: &[u8], top: f64) -> f64 {
-    if COMMON_TEXTS.iter().any(|common| common.as_bytes() == literal) {
-        return 0.1;
-    }
-    (top * 0.65f64.powi(literal.len().min(30) as i32)).max(1e-5)
+/// What it costs to search for the atom in every record, in the currency of waking a rule: little,
+/// but for short literals and for what no literal can find.
+fn search_cost(field: FieldId, test: &Test) -> f64 {
+    let short = |len: usize| match len {
+        0..=2 => 0.02,
+        3 => 0.01,
+        4..=6 => 0.001,
+        _ => 0.0,
+    };
+    let cost = match test {
+        Test::Contains(text) => short(text.bytes.len()),
+        Test::Regex(regex) if regex.required.is_empty() => 0.1,
+        Test::Compare { .. } | Test::Cidr { .. } => 0.01,
+        _ => 0.0,
+    };
+    // Keywords are searched in the whole record.
+    if field == KEYWORDS { 10.0 * cost } else { cost }
 }

@@ -8,6 +8,7 @@
 
 mod cover;
 mod emit;
+mod frequency;
 mod lower;
 mod regex_literals;
 mod tree;
@@ -15,7 +16,7 @@ mod tree;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use sigmill_engine::{Plan, PlanBuilder, PlanRule};
+use sigmill_engine::{Cover, Op, Plan, PlanBuilder, PlanRule};
 use sigmill_parser::{FieldMapping, Rule};
 
 use crate::tree::Tree;
@@ -99,4 +100,24 @@ pub fn compile(rules: &[Arc<Rule>], options: &CompileOptions) -> Compiled {
         builder.rule(rule, &program, cover);
     }
     Compiled { plan: builder.build(), refused }
+}
+
+/// A plan in which every findable atom of the rules is a rule of its own, and the atoms' names by
+/// [`RuleId`](sigmill_engine::RuleId): to measure how often each holds.
+pub fn atom_plan(rules: &[Arc<Rule>], options: &CompileOptions) -> (Plan, Vec<String>) {
+    let mut builder = PlanBuilder::default();
+    for rule in rules {
+        // A rule that does not compile has no atoms to measure.
+        let _ = lower::rule(rule, &options.field_mapping, &mut builder);
+    }
+    let atoms: Vec<_> = builder.atom_ids().collect();
+    let mut names = Vec::new();
+    for atom in atoms {
+        let (field, test) = builder.test(atom);
+        let Some(name) = frequency::name(builder.field_name(field), test) else { continue };
+        let rule = PlanRule { source: names.len() as u32, condition: 0 };
+        builder.rule(rule, &[Op::Test(atom)], Cover::AnyOf(vec![atom]));
+        names.push(name);
+    }
+    (builder.build(), names)
 }

@@ -13,11 +13,14 @@ pub(crate) trait StringKernel {
     fn plain_end(bytes: &[u8], at: usize) -> usize;
 }
 
-/// For each of three bytes, the buckets that its low and its high nibble allow.
+/// Bytes of a literal that Teddy looks at.
+pub(crate) const FINGERPRINT: usize = 4;
+
+/// For each byte of a fingerprint, the buckets that its low and its high nibble allow.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TeddyMasks {
-    pub(crate) low: [[u8; 16]; 3],
-    pub(crate) high: [[u8; 16]; 3],
+    pub(crate) low: [[u8; 16]; FINGERPRINT],
+    pub(crate) high: [[u8; 16]; FINGERPRINT],
 }
 
 impl TeddyMasks {
@@ -71,7 +74,7 @@ impl Isa {
         vec![Self::Scalar]
     }
 
-    /// Calls `candidate` with each position whose three bytes some bucket allows, and those buckets.
+    /// Calls `candidate` with each position whose next bytes some bucket allows, and those buckets.
     /// The positions from the returned one on have not been looked at.
     #[inline]
     pub(crate) fn teddy(

@@ -201,6 +201,7 @@ impl FieldMatcher {
     }
 
     /// Whole texts, prefixes and suffixes.
+
     fn run_ends(&self, value: &mut LazyValue<'_>, probes: &[Probe], found: &mut Found) {
         // Six raw bytes (an escape) make at least one of text.
         if !self.exact.is_empty() && value.raw().len() <= self.exact_len_max * 6 {

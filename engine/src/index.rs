@@ -77,6 +77,7 @@ impl RecordFields {
     }
 
     /// Indexes a record.
+
     pub(crate) fn index(
         &mut self,
         record: &[u8],

@@ -276,6 +276,7 @@ impl Matcher {
     }
 
     /// Step 4: finds the eager atoms that hold and wakes their rules.
+
     fn match_fields(&mut self, plan: &Plan, record: &[u8]) {
         for i in 0..self.fields.present.len() {
             let field = self.fields.present[i];
@@ -329,6 +330,7 @@ impl Matcher {
     }
 
     /// Step 4 for keywords: finds those that hold and wakes their rules.
+
     fn match_keywords(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
         for atom in &keywords.present {
             fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
@@ -389,6 +391,7 @@ impl Matcher {
     }
 
     /// Step 5: runs the conditions of the rules that were woken.
+
     fn decide(&mut self, plan: &Plan, record: &[u8]) {
         self.counters.rules_woken += self.woken.rules.len() as u64;
         let mut asked = asked!(self, plan, record);

@@ -191,6 +191,11 @@ impl PlanBuilder {
         (atom.field, &atom.test)
     }
 
+    /// All atoms so far.
+    pub fn atom_ids(&self) -> impl Iterator<Item = AtomId> + use<> {
+        (0..self.atoms.len() as u32).map(AtomId)
+    }
+
     /// The name of a field.
     pub fn field_name(&self, field: FieldId) -> &str {
         self.fields.name(field)

@@ -1,30 +1,40 @@
 //! Finds a few dozen short literals in a raw text, without ASCII case, at vector speed.
 //!
-//! The first three bytes of every literal are its fingerprint. For each position the nibbles of three
-//! bytes are looked up in small tables of buckets, sixteen or thirty-two positions at once; where a
-//! bucket survives all six look-ups its literals are compared. This is the Teddy of Hyperscan (Wang
+//! The first four bytes of every literal are its fingerprint. For each position the nibbles of four
+//! bytes are looked up in small tables of buckets, thirty-two positions at once; where a bucket
+//! survives all eight look-ups its literals are compared. This is the Teddy of Hyperscan (Wang
 //! et al., NSDI 2019), with both cases of a letter in the tables.
 //!
 //! # Soundness
 //! A literal is in the bucket of each of its fingerprint's spellings, so no occurrence is lost; a
-//! literal of two bytes accepts any third one, and positions too near the end for three bytes are
+//! shorter literal accepts any byte behind it, and positions too near the end for four bytes are
 //! compared one by one. The property test below compares with a plain search.
 
-use crate::arch::{Isa, TeddyMasks};
+use crate::arch::{FINGERPRINT, Isa, TeddyMasks};
 
 /// Most literals of a set: beyond that every position has a candidate.
 pub(crate) const LITERALS_MAX: usize = 64;
 const BUCKETS: usize = 8;
-const FINGERPRINT: usize = 3;
 
 /// A set of literals of at least two bytes.
 #[derive(Debug)]
 pub(crate) struct Teddy {
     isa: Isa,
     masks: TeddyMasks,
-    buckets: [Vec<u32>; BUCKETS],
+    buckets: [Vec<Literal>; BUCKETS],
     literals: Box<[Box<[u8]>]>,
 }
+
+/// A literal's first bytes as one word, with the case bit set where compared.
+#[derive(Debug, Clone, Copy)]
+struct Literal {
+    id: u32,
+    word: u32,
+    mask: u32,
+}
+
+/// The case bit of four bytes.
+const CASE: u32 = 0x2020_2020;
 
 impl Teddy {
     /// `None` if there is no literal, too many, or one of a single byte.
@@ -39,11 +49,11 @@ impl Teddy {
         let mut order: Vec<u32> = (0..literals.len() as u32).collect();
         order.sort_by_key(|id| &literals[*id as usize]);
         let mut masks = TeddyMasks::default();
-        let mut buckets: [Vec<u32>; BUCKETS] = Default::default();
+        let mut buckets: [Vec<Literal>; BUCKETS] = Default::default();
         for (rank, id) in order.into_iter().enumerate() {
             let bucket = rank * BUCKETS / literals.len();
-            buckets[bucket].push(id);
             let literal = &literals[id as usize];
+            buckets[bucket].push(Literal::new(id, literal));
             for place in 0..FINGERPRINT {
                 match literal.get(place) {
                     Some(byte) => {
@@ -69,16 +79,41 @@ impl Teddy {
 
     #[inline]
     fn confirm(&self, text: &[u8], at: usize, mut buckets: u8, found: &mut impl FnMut(u32, usize)) {
+        let word = match text.get(at..at + 4) {
+            Some(bytes) => u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) | CASE,
+            None => {
+                let mut bytes = [0; 4];
+                bytes[..text.len() - at].copy_from_slice(&text[at..]);
+                u32::from_le_bytes(bytes) | CASE
+            }
+        };
         while buckets != 0 {
-            for id in &self.buckets[buckets.trailing_zeros() as usize] {
-                let literal = &self.literals[*id as usize];
-                let window = text.get(at..at + literal.len());
-                if window.is_some_and(|window| window.eq_ignore_ascii_case(literal)) {
-                    found(*id, at);
+            for literal in &self.buckets[buckets.trailing_zeros() as usize] {
+                if word & literal.mask == literal.word {
+                    self.compare(text, at, literal.id, found);
                 }
             }
             buckets &= buckets - 1;
         }
+    }
+
+    fn compare(&self, text: &[u8], at: usize, id: u32, found: &mut impl FnMut(u32, usize)) {
+        let literal = &self.literals[id as usize];
+        let window = text.get(at..at + literal.len());
+        if window.is_some_and(|window| window.eq_ignore_ascii_case(literal)) {
+            found(id, at);
+        }
+    }
+}
+
+impl Literal {
+    fn new(id: u32, bytes: &[u8]) -> Self {
+        let (mut word, mut mask) = ([0; 4], [0; 4]);
+        for (place, byte) in bytes.iter().take(4).enumerate() {
+            word[place] = byte | 0x20;
+            mask[place] = 0xff;
+        }
+        Self { id, word: u32::from_le_bytes(word), mask: u32::from_le_bytes(mask) }
     }
 }
 

@@ -27,7 +27,9 @@ pub(crate) fn rules(paths: &[PathBuf]) -> anyhow::Result<Vec<Arc<Rule>>> {
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     if path.is_dir() {
-        for entry in std::fs::read_dir(path).with_context(|| format!("reading {}", path.display()))? {
+        for entry in
+            std::fs::read_dir(path).with_context(|| format!("reading {}", path.display()))?
+        {
             collect(&entry?.path(), files)?;
         }
     } else if path.extension().is_some_and(|e| e == "yml" || e == "yaml") {

@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout)]
 
 mod cpu_time;
+mod frequencies;
 mod input;
 mod throughput;
 
@@ -46,6 +47,15 @@ enum Command {
         #[arg(long)]
         bytes: Option<usize>,
     },
+    /// Prints how often the rules' atoms hold in sample events.
+    Frequencies {
+        /// Rules: files or folders.
+        #[arg(long, required = true)]
+        rules: Vec<PathBuf>,
+        /// Events: NDJSON, plain or .zst.
+        #[arg(long, required = true)]
+        events: Vec<PathBuf>,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -54,6 +64,9 @@ fn main() -> anyhow::Result<()> {
             let rules = input::rules(&rules)?;
             let events = input::events(&events, bytes)?;
             throughput::run(&rules, &events, passes, !no_memo);
+        }
+        Command::Frequencies { rules, events } => {
+            frequencies::run(&input::rules(&rules)?, &input::events(&events, None)?);
         }
     }
     Ok(())

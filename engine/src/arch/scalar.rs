@@ -1,6 +1,6 @@
 //! The plain twins of the vector kernels.
 
-use super::{StringKernel, TeddyMasks};
+use super::{FINGERPRINT, StringKernel, TeddyMasks};
 
 pub(crate) struct Scalar;
 
@@ -20,8 +20,8 @@ pub(crate) fn teddy(
     text: &[u8],
     candidate: &mut impl FnMut(usize, u8),
 ) -> usize {
-    for (at, window) in text.windows(3).enumerate() {
-        let buckets = (0..3).fold(u8::MAX, |buckets, place| {
+    for (at, window) in text.windows(FINGERPRINT).enumerate() {
+        let buckets = (0..FINGERPRINT).fold(u8::MAX, |buckets, place| {
             let byte = usize::from(window[place]);
             buckets & masks.low[place][byte & 15] & masks.high[place][byte >> 4]
         });
@@ -29,5 +29,5 @@ pub(crate) fn teddy(
             candidate(at, buckets);
         }
     }
-    text.len().saturating_sub(2)
+    text.len().saturating_sub(FINGERPRINT - 1)
 }

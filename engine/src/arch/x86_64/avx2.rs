@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
 };
 
-use crate::arch::TeddyMasks;
+use crate::arch::{FINGERPRINT, TeddyMasks};
 
 /// The proof that this CPU has AVX2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,14 +39,14 @@ unsafe fn teddy(masks: &TeddyMasks, text: &[u8], candidate: &mut impl FnMut(usiz
         // SAFETY: sixteen bytes are read from an array of sixteen; no alignment is needed.
         _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(nibbles.as_ptr().cast::<__m128i>()) })
     };
-    let low = [table(&masks.low[0]), table(&masks.low[1]), table(&masks.low[2])];
-    let high = [table(&masks.high[0]), table(&masks.high[1]), table(&masks.high[2])];
+    let low = masks.low.each_ref().map(table);
+    let high = masks.high.each_ref().map(table);
     let nibble = _mm256_set1_epi8(15);
     let mut at = 0;
-    // The last load begins two bytes further on.
-    while let Some(window) = text.get(at..at + 34) {
+    // The last load begins further on by all but one byte of the fingerprint.
+    while let Some(window) = text.get(at..at + 31 + FINGERPRINT) {
         let mut buckets = _mm256_set1_epi8(-1);
-        for place in 0..3 {
+        for place in 0..FINGERPRINT {
             let bytes = &window[place..place + 32];
             // SAFETY: `bytes` has thirty-two readable bytes; no alignment is needed.
             let v = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>()) };
