@@ -9,6 +9,7 @@
 //! | the network, a broker, a time-out | it is sent again, for ever; nothing beyond it is committed |
 //! | a rule's own topic (missing, forbidden) | it goes to the default output topic, with a header |
 //! | the default output topic (missing, forbidden) | it is sent again, for ever, with an error in the log |
+//! | its size, in a batch with others | it is sent again alone: a broker refuses a batch as a whole |
 //! | the detection itself (too large) | it goes to the dead-letter topic if there is one; else it is counted, logged, and given up |
 //! | the dead-letter topic, for whatever lasting reason | it is counted, logged, and given up |
 
@@ -139,6 +140,20 @@ fn cause(code: RDKafkaErrorCode) -> Cause {
     }
 }
 
+/// Whether the whole batch may be meant, and not this record.
+fn is_about_batch(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::MessageSizeTooLarge
+            | Code::MessageBatchTooLarge
+            | Code::InvalidRecord
+            | Code::InvalidMessage
+            | Code::InvalidMessageSize
+            | Code::InvalidTimestamp
+    )
+}
+
 /// A record of a data topic, as far as sending needs it.
 pub struct SourceRecord<'a, M: Message> {
     /// The record.
@@ -157,6 +172,10 @@ pub struct Emitter {
     /// What the worker measured.
     pub latencies: Latencies,
     retries: VecDeque<Outgoing>,
+    /// What was too large with others; each is sent when nothing else is in flight.
+    alone: VecDeque<Outgoing>,
+    /// What is being sent alone.
+    alone_in_flight: Option<FlightId>,
     buf: Vec<u8>,
     reports: Vec<Report>,
     output_topic: String,
@@ -192,6 +211,8 @@ impl Emitter {
             counts: Counts::default(),
             latencies: Latencies::default(),
             retries: VecDeque::new(),
+            alone: VecDeque::new(),
+            alone_in_flight: None,
             buf: Vec::new(),
             reports: Vec::new(),
             output_topic: settings.output_topic.clone(),
@@ -205,16 +226,20 @@ impl Emitter {
 
     /// Whether another record may be worked on: not too much is in flight.
     pub fn is_ready(&self) -> bool {
-        self.retries.is_empty()
+        self.has_no_leftovers()
             && self.ledger.in_flight_count() < self.records_max
             && self.ledger.in_flight_bytes() < self.bytes_max
     }
 
     /// Whether so much was acknowledged that a pause may end.
     pub fn is_relieved(&self) -> bool {
-        self.retries.is_empty()
+        self.has_no_leftovers()
             && self.ledger.in_flight_count() <= self.records_max / 2
             && self.ledger.in_flight_bytes() <= self.bytes_max / 2
+    }
+
+    fn has_no_leftovers(&self) -> bool {
+        self.retries.is_empty() && self.alone.is_empty() && self.alone_in_flight.is_none()
     }
 
     /// Why the producer cannot go on.
@@ -332,6 +357,7 @@ impl Emitter {
     }
 
     fn delivered(&mut self, id: FlightId, now_us: i64) {
+        self.alone_in_flight.take_if(|alone| *alone == id);
         let Some(Flight { kind, record_timestamp, .. }) = self.ledger.acknowledged(id) else {
             return;
         };
@@ -348,6 +374,13 @@ impl Emitter {
     }
 
     fn failed(&mut self, code: RDKafkaErrorCode, mut outgoing: Outgoing) {
+        let was_alone = self.alone_in_flight.take_if(|alone| *alone == outgoing.id).is_some();
+        if is_about_batch(code) && !was_alone {
+            // It may have been in a batch with others. Alone it shows whether it is the one.
+            self.say(code, &outgoing.topic, "A batch was refused; sending its records one by one.");
+            self.alone.push_back(outgoing);
+            return;
+        }
         let is_dead_letter = self
             .ledger
             .flight(outgoing.id)
@@ -427,9 +460,22 @@ impl Emitter {
                 self.retries.push_back(outgoing);
                 continue;
             }
-            let Outgoing { topic, key, payload, timestamp, headers, id, .. } = outgoing;
-            self.send(&topic, key.as_deref(), &payload, timestamp, headers, id);
+            self.send_owned(outgoing);
         }
+        // All that is in flight waits here: nothing can share a batch with the next one.
+        if self.retries.is_empty()
+            && self.alone_in_flight.is_none()
+            && self.ledger.in_flight_count() == self.alone.len()
+            && let Some(outgoing) = self.alone.pop_front()
+        {
+            self.alone_in_flight = Some(outgoing.id);
+            self.send_owned(outgoing);
+        }
+    }
+
+    fn send_owned(&mut self, outgoing: Outgoing) {
+        let Outgoing { topic, key, payload, timestamp, headers, id, .. } = outgoing;
+        self.send(&topic, key.as_deref(), &payload, timestamp, headers, id);
     }
 
     /// How many things wait for an acknowledgement.

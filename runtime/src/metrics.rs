@@ -197,6 +197,24 @@ mod tests {
     }
 
     #[test]
+    fn the_reference_page_shows_every_counter() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/metrics.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let mut table = String::from("| counter | counts |\n|---|---|\n");
+        for metric in Metric::ALL {
+            table += &format!("| `{}` | {} |\n", metric.name(), metric.help());
+        }
+        let (begin, end) = ("<!-- table: begin -->\n", "<!-- table: end -->");
+        let (head, rest) = page.split_once(begin).unwrap();
+        let (found, tail) = rest.split_once(end).unwrap();
+        if found != table && std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(path, format!("{head}{begin}{table}{end}{tail}")).unwrap();
+            return;
+        }
+        assert_eq!(found, table, "run the test with UPDATE_EXPECT=1 and look at the diff");
+    }
+
+    #[test]
     fn names_are_well_formed_and_there_once() {
         let mut names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
         assert!(names.iter().all(|name| name.starts_with("sigmill_") && name.ends_with("_total")));

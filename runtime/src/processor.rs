@@ -66,9 +66,17 @@ pub struct Processor {
     shutdown: Shutdown,
     stop_timeout: Duration,
     rules: Arc<ArcSwap<RuleSet>>,
-    reader: RulesReader,
+    /// There until the stop.
+    reader: Option<RulesReader>,
     reader_counts: Arc<SharedCounts>,
     workers: Vec<Supervised>,
+}
+
+impl Drop for Processor {
+    /// The threads end by themselves some time later; [`Processor::stop`] waits for them.
+    fn drop(&mut self) {
+        self.shutdown.ask();
+    }
 }
 
 struct Supervised {
@@ -121,7 +129,7 @@ impl Processor {
             "The processor runs."
         );
         let stop_timeout = settings.stop_timeout;
-        Ok(Self { shutdown, stop_timeout, rules, reader, reader_counts, workers })
+        Ok(Self { shutdown, stop_timeout, rules, reader: Some(reader), reader_counts, workers })
     }
 
     /// What the processor did so far.
@@ -146,22 +154,22 @@ impl Processor {
     }
 
     /// Stops: what is in flight is waited for within the stop's time-out, and committed.
-    pub fn stop(self) -> Stopped {
+    pub fn stop(mut self) -> Stopped {
         self.shutdown.ask();
         let deadline = Instant::now() + self.stop_timeout;
-        let is_busy =
-            || !self.reader.is_finished() || self.workers.iter().any(|w| !w.thread.is_finished());
-        while is_busy() && Instant::now() < deadline {
+        while self.is_busy() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));
         }
-        let is_clean = !is_busy();
+        let is_clean = !self.is_busy();
         let snapshot = self.snapshot();
         if is_clean {
-            for worker in self.workers {
+            for worker in self.workers.drain(..) {
                 // The supervisor catches its worker's panics.
                 let _ = worker.thread.join();
             }
-            self.reader.join();
+            if let Some(reader) = self.reader.take() {
+                reader.join();
+            }
             info!("The processor has stopped.");
         } else {
             error!(
@@ -170,6 +178,11 @@ impl Processor {
             );
         }
         Stopped { snapshot, is_clean }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| !reader.is_finished())
+            || self.workers.iter().any(|worker| !worker.thread.is_finished())
     }
 }
 

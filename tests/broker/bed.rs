@@ -137,6 +137,11 @@ impl Bed {
         format!("{}-{name}", self.prefix)
     }
 
+    /// The consumer group of the bed's processors.
+    pub(crate) fn group(&self) -> &str {
+        &self.prefix
+    }
+
     pub(crate) fn kafka_settings(&self) -> KafkaSettings {
         KafkaSettings::new(self.broker.bootstrap_servers())
     }
@@ -264,7 +269,14 @@ impl Bed {
         let mut list = TopicPartitionList::new();
         let topic = self.topic(name);
         list.add_partition(&topic, partition);
-        let committed = consumer.committed_offsets(list, REQUEST).unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        let committed = loop {
+            // A new coordinator has to be found first.
+            match consumer.committed_offsets(list.clone(), REQUEST) {
+                Ok(committed) => break committed,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+        };
         match committed.elements()[0].offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,

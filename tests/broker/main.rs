@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr)] // A skip has to be loud.
 
 mod bed;
+mod crash;
 mod faults;
 mod kafka;
 mod live_rules;

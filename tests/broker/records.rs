@@ -128,3 +128,38 @@ fn a_detection_that_is_too_large_goes_to_the_dead_letter_topic() {
     assert!(processor.stop().is_clean);
     assert_eq!(bed.committed("data", 0), Some(4));
 }
+
+/// A broker refuses a batch as a whole, even if each of its records alone is small enough.
+#[test]
+fn small_detections_are_not_lost_with_a_batch_that_is_too_large() {
+    let Some(bed) = Bed::real() else { return };
+    bed.create_topic("data", 1, &[]);
+    bed.create_topic("out", 1, &[("max.message.bytes", "20000")]);
+    bed.create_topic("dead", 1, &[]);
+    bed.create_topic("rules", 1, &[("cleanup.policy", "compact")]);
+    let sender = bed.sender();
+    sender.put(
+        &bed.topic("rules"),
+        0,
+        Some("A"),
+        Some(rule("A", "user", "alice").as_bytes()),
+        None,
+    );
+    let data = bed.topic("data");
+    for n in 0..100 {
+        let bytes = if n == 50 { 30_000 } else { 3_000 };
+        sender.send(&data, 0, &padded(n, bytes));
+    }
+    sender.flush();
+    let processor = bed.start(&[("linger.ms", "100")]);
+    until(&processor, |snapshot| snapshot.counts.get(Metric::Detections) == 99);
+    let records = bed.read_until(&["out"], |records| records.len() >= 99);
+    let small = (0..100).filter(|n| *n != 50).map(|n| ("A".to_owned(), n));
+    assert_eq!(titles_and_numbers(&records), small.collect::<Vec<_>>());
+    let dead = bed.read_until(&["dead"], |records| !records.is_empty());
+    assert_eq!(titles_and_numbers(&dead), [("A".to_owned(), 50)]);
+    let stopped = processor.stop();
+    assert!(stopped.is_clean);
+    assert_eq!(stopped.snapshot.counts.get(Metric::DetectionsFailed), 1);
+    assert_eq!(bed.committed("data", 0), Some(100));
+}
