@@ -13,21 +13,32 @@ use sigmill_engine::{AtomId, Cover, FieldId, KEYWORDS, PlanBuilder, Test};
 use crate::frequency;
 use crate::tree::Tree;
 
-/// The cover of a condition.
-pub(crate) fn choose(tree: &Tree, builder: &PlanBuilder) -> Cover {
-    match cover(tree, true, builder) {
-        Some(candidate) => Cover::AnyOf(candidate.atoms),
-        None => Cover::Always,
-    }
+/// The cover of a condition, and how often it wakes.
+pub(crate) fn choose(tree: &Tree, builder: &mut PlanBuilder) -> Chosen {
+    Chosen(cover(tree, true, builder))
 }
 
-/// The atoms of a cover.
-pub(crate) fn atoms(cover: &Cover) -> impl Iterator<Item = AtomId> + '_ {
-    let atoms: &[AtomId] = match cover {
-        Cover::AnyOf(atoms) => atoms,
-        Cover::Always => &[],
-    };
-    atoms.iter().copied()
+/// A rule's cover; `None` if it has to be decided on every record.
+pub(crate) struct Chosen(Option<Candidate>);
+
+/// A rule that wakes for more than one record of so many has its atoms promoted.
+const OFTEN: f64 = 0.005;
+
+impl Chosen {
+    pub(crate) fn atoms(&self) -> impl Iterator<Item = AtomId> + '_ {
+        self.0.iter().flat_map(|candidate| candidate.atoms.iter().copied())
+    }
+
+    pub(crate) fn wakes_often(&self) -> bool {
+        self.0.as_ref().is_none_or(|candidate| candidate.rate > OFTEN)
+    }
+
+    pub(crate) fn into_cover(self) -> Cover {
+        match self.0 {
+            Some(candidate) => Cover::AnyOf(candidate.atoms),
+            None => Cover::Always,
+        }
+    }
 }
 
 struct Candidate {
@@ -36,8 +47,25 @@ struct Candidate {
     rate: f64,
 }
 
+/// The atoms of a condition that a search finds at little cost.
+pub(crate) fn worth_promoting(tree: &Tree, builder: &PlanBuilder) -> Vec<AtomId> {
+    let mut atoms = tree.atoms();
+    atoms.retain(|atom| {
+        let (field, test) = builder.test(*atom);
+        let is_cheap = match test {
+            Test::Contains(text) => text.bytes.len() > 3,
+            Test::Equals(_) | Test::StartsWith(_) | Test::EndsWith(_) | Test::Number { .. } => true,
+            Test::Wildcard { .. } => true,
+            Test::Regex(regex) => !regex.required.is_empty(),
+            _ => false,
+        };
+        is_cheap && field != KEYWORDS
+    });
+    atoms
+}
+
 /// A cover of the tree if `holds`, else of its negation.
-fn cover(tree: &Tree, holds: bool, builder: &PlanBuilder) -> Option<Candidate> {
+fn cover(tree: &Tree, holds: bool, builder: &mut PlanBuilder) -> Option<Candidate> {
     match (tree, holds) {
         (Tree::Const(value), holds) => {
             (*value != holds).then(|| Candidate { atoms: Vec::new(), rate: 0.0 })
@@ -77,10 +105,21 @@ fn union(covers: Vec<Candidate>) -> Candidate {
     Candidate { atoms, rate }
 }
 
-fn atom_cover(atom: AtomId, builder: &PlanBuilder) -> Option<Candidate> {
+fn atom_cover(atom: AtomId, builder: &mut PlanBuilder) -> Option<Candidate> {
     let (field, test) = builder.test(atom);
-    if matches!(test, Test::Null | Test::FieldRef { .. }) {
-        return None;
+    match test {
+        Test::Null => return None,
+        Test::FieldRef { other, .. } => {
+            // Both fields have to be there.
+            let fields = [field, *other];
+            let presence = fields.map(|field| builder.atom(field, Test::Exists).ok());
+            return presence
+                .into_iter()
+                .flatten()
+                .filter_map(|atom| atom_cover(atom, builder))
+                .min_by(|a, b| a.rate.total_cmp(&b.rate));
+        }
+        _ => {}
     }
     let rate = frequency::rate(builder.field_name(field), test) + search_cost(field, test);
     Some(Candidate { atoms: vec![atom], rate })

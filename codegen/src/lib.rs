@@ -1,24 +1,32 @@
-//! Turns Sigma rules into a plan: atoms, covers, conditions.
+//! Turns Sigma rules into a plan: atoms, covers, conditions, windows.
 //!
 //! In: rules as `sigmill-parser` reads them. Out: a [`Plan`] of all that compile, and the others with
-//! their reasons. The way: [`lower`] makes each condition a tree over shared atoms, [`cover`] picks
-//! for each tree the atoms of which one must hold, [`emit`] writes it as a program.
+//! their reasons. The way: [`lower`] makes each condition a tree over shared atoms, [`filter`] adds
+//! those of filters, [`cover`] picks for each tree the atoms of which one must hold, [`emit`] writes it
+//! as a program. [`rule_set`] finds out who refers to whom, and [`correlation`] makes the windows.
 
 #![forbid(unsafe_code)]
 
+mod correlation;
 mod cover;
 mod emit;
+mod filter;
 mod frequency;
 mod lower;
 mod regex_literals;
+mod rule_set;
 mod tree;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use sigmill_engine::{Cover, Op, Plan, PlanBuilder, PlanRule};
+use sigmill_engine::window::WindowPlan;
+use sigmill_engine::{Cover, FIELD_STEPS_MAX, FieldId, Op, Plan, PlanBuilder, PlanRule, RuleId};
 use sigmill_parser::{FieldMapping, Rule};
 
+use crate::correlation::Windows;
+use crate::rule_set::References;
+pub use crate::rule_set::RuleDocument;
 use crate::tree::Tree;
 
 /// What shapes a plan besides the rules.
@@ -33,11 +41,24 @@ pub struct CompileOptions {
 pub struct Compiled {
     /// The plan of all rules that compile.
     pub plan: Plan,
+    /// The windows that their matches feed, and which of them only do that.
+    pub windows: WindowPlan,
     /// The others.
     pub refused: Vec<Refused>,
+    /// What compiles and is odd.
+    pub warnings: Vec<Warning>,
 }
 
-/// A rule that does not compile.
+/// Something odd about a document that compiles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Its index in the list.
+    pub index: usize,
+    /// What it is.
+    pub message: String,
+}
+
+/// A document that does not compile.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// Its index in the list.
@@ -78,28 +99,124 @@ pub enum CompileError {
         /// The limit.
         max: usize,
     },
+    /// A correlation names a rule that is not there.
+    #[error("there is no rule with the name or id `{name}`")]
+    UnknownReference {
+        /// The name or id.
+        name: String,
+    },
+    /// A correlation names a rule that does not compile.
+    #[error("it refers to `{name}`, which does not compile")]
+    RefusedReference {
+        /// The name or id.
+        name: String,
+    },
+    /// A correlation refers to itself, maybe through others, or to one that does.
+    #[error("it stands in a circle of references, or refers to one")]
+    Circle,
+    /// A correlation or an aggregation asks for what no window can compute.
+    #[error("{reason}")]
+    Correlation {
+        /// What it is.
+        reason: String,
+    },
+    /// A filter asks for what a filter cannot do.
+    #[error("{reason}")]
+    Filter {
+        /// What it is.
+        reason: String,
+    },
 }
 
 /// Compiles all rules together. A rule that does not compile never stops the others.
 pub fn compile(rules: &[Arc<Rule>], options: &CompileOptions) -> Compiled {
+    let documents: Vec<RuleDocument> = rules.iter().cloned().map(RuleDocument::Rule).collect();
+    compile_set(&documents, options, &[])
+}
+
+/// Compiles rules, correlations and filters together. `read_fields` are fields that the caller means to
+/// read from records itself, and that the plan is to know.
+pub fn compile_set(
+    documents: &[RuleDocument],
+    options: &CompileOptions,
+    read_fields: &[&str],
+) -> Compiled {
+    let mapping = &options.field_mapping;
+    let names = References::new(documents);
     let mut builder = PlanBuilder::default();
     let mut refused = Vec::new();
-    let mut lowered: Vec<(PlanRule, Tree)> = Vec::new();
-    for (index, rule) in rules.iter().enumerate() {
-        match lower::rule(rule, &options.field_mapping, &mut builder) {
-            Ok(trees) => lowered.extend(trees.into_iter().enumerate().map(|(condition, tree)| {
-                (PlanRule { source: index as u32, condition: condition as u32 }, tree)
-            })),
+    let mut warnings = Vec::new();
+    let mut filters: Vec<Vec<Tree>> = vec![Vec::new(); documents.len()];
+    for (index, document) in documents.iter().enumerate() {
+        let RuleDocument::Filter(filter) = document else { continue };
+        match filter::lower(filter, mapping, &mut builder) {
+            Ok(tree) => {
+                let reach = filter::reach(filter, documents, &names);
+                reach.rules.iter().for_each(|rule| filters[*rule].push(tree.clone()));
+                let warning = |message| Warning { index, message };
+                warnings.extend(reach.warnings.into_iter().map(warning));
+            }
             Err(error) => refused.push(Refused { index, error }),
         }
     }
-    let covers: Vec<_> = lowered.iter().map(|(_, tree)| cover::choose(tree, &builder)).collect();
-    let eager: HashSet<_> = covers.iter().flat_map(cover::atoms).collect();
+    let mut windows = Windows::new(mapping);
+    let mut lowered: Vec<(PlanRule, Tree)> = Vec::new();
+    let mut is_emitting = Vec::new();
+    for (index, document) in documents.iter().enumerate() {
+        let RuleDocument::Rule(rule) = document else { continue };
+        let trees = lower::rule(rule, mapping, &mut builder).and_then(|trees| {
+            let ids: Vec<RuleId> =
+                (lowered.len()..).take(trees.len()).map(|id| RuleId(id as u32)).collect();
+            let is_own = names.is_emitting(index);
+            Ok((trees, windows.add_rule((index, rule), &ids, is_own, &mut builder)?))
+        });
+        match trees {
+            Ok((trees, emits)) => {
+                is_emitting.extend(emits);
+                for (condition, tree) in trees.into_iter().enumerate() {
+                    let rule = PlanRule { source: index as u32, condition: condition as u32 };
+                    let added = filters[index].iter().cloned();
+                    lowered.push((rule, Tree::all(std::iter::once(tree).chain(added))));
+                }
+            }
+            Err(error) => refused.push(Refused { index, error }),
+        }
+    }
+    let (order, circular) = names.order(documents);
+    refused.extend(
+        circular.iter().map(|index| Refused { index: *index, error: CompileError::Circle }),
+    );
+    for index in order {
+        let RuleDocument::Correlation(correlation) = &documents[index] else { continue };
+        let added = windows.add_correlation((index, correlation), documents, &names, &mut builder);
+        if let Err(error) = added {
+            refused.push(Refused { index, error });
+        }
+    }
+    let windows = windows.build(is_emitting, &mut builder);
+    for name in read_fields {
+        // A name with too many steps is found in no record.
+        builder.field(name);
+    }
+    let mut covers = Vec::with_capacity(lowered.len());
+    let mut eager = HashSet::new();
+    for (_, tree) in &lowered {
+        let cover = cover::choose(tree, &mut builder);
+        eager.extend(cover.atoms());
+        if cover.wakes_often() {
+            for atom in cover::worth_promoting(tree, &builder) {
+                builder.promote(atom);
+                eager.insert(atom);
+            }
+        }
+        covers.push(cover.into_cover());
+    }
     for ((rule, tree), cover) in lowered.into_iter().zip(covers) {
         let program = emit::program(&tree, &eager, &builder);
         builder.rule(rule, &program, cover);
     }
-    Compiled { plan: builder.build(), refused }
+    refused.sort_by_key(|refused| refused.index);
+    Compiled { plan: builder.build(), windows, refused, warnings }
 }
 
 /// A plan in which every findable atom of the rules is a rule of its own, and the atoms' names by
@@ -120,4 +237,12 @@ pub fn atom_plan(rules: &[Arc<Rule>], options: &CompileOptions) -> (Plan, Vec<St
         names.push(name);
     }
     (builder.build(), names)
+}
+
+/// The number of a field.
+fn field(builder: &mut PlanBuilder, name: &str) -> Result<FieldId, CompileError> {
+    builder.field(name).ok_or_else(|| CompileError::FieldSteps {
+        field: name.chars().take(80).collect(),
+        max: FIELD_STEPS_MAX,
+    })
 }

@@ -30,6 +30,23 @@ impl Tree {
         Self::join(parts, false)
     }
 
+    /// Every atom in it, once.
+    pub(crate) fn atoms(&self) -> Vec<AtomId> {
+        let mut atoms = Vec::new();
+        let mut open = vec![self];
+        while let Some(tree) = open.pop() {
+            match tree {
+                Self::Const(_) => {}
+                Self::Atom(atom) => atoms.push(*atom),
+                Self::Not(inner) => open.push(inner),
+                Self::All(parts) | Self::Any(parts) | Self::AtLeast(_, parts) => open.extend(parts),
+            }
+        }
+        atoms.sort_unstable();
+        atoms.dedup();
+        atoms
+    }
+
     /// A conjunction if `all`, else a disjunction: flat, without constants and repeated atoms.
     fn join(parts: impl IntoIterator<Item = Tree>, all: bool) -> Self {
         let mut flat: Vec<Tree> = Vec::new();

@@ -78,6 +78,7 @@ impl RecordFields {
 
     /// Indexes a record.
 
+    #[inline(never)]
     pub(crate) fn index(
         &mut self,
         record: &[u8],

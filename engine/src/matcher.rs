@@ -183,7 +183,7 @@ impl Matcher {
             shapes: Shapes::new(&plan.fields),
             fields: RecordFields::new(&plan.fields),
             texts: Texts::default(),
-            memo: Memo::new(),
+            memo: Memo::new(plan.fields.len()),
             found: Found::new(plan.atoms.len(), patterns.unwrap_or(0)),
             atoms: AtomStates { epoch: 0, states: vec![0; plan.atoms.len()] },
             woken: Woken {
@@ -277,6 +277,7 @@ impl Matcher {
 
     /// Step 4: finds the eager atoms that hold and wakes their rules.
 
+    #[inline(never)]
     fn match_fields(&mut self, plan: &Plan, record: &[u8]) {
         for i in 0..self.fields.present.len() {
             let field = self.fields.present[i];
@@ -314,7 +315,8 @@ impl Matcher {
             true => self.memo.key(field, entry.kind, entry.value.of(record)),
             false => None,
         };
-        if let Some(atoms) = key.as_ref().and_then(|key| self.memo.get(key)) {
+        let memo = &mut self.memo;
+        if let Some(atoms) = key.as_ref().and_then(|key| memo.get(key)) {
             fire(plan, atoms, &mut self.atoms, &mut self.woken);
             return;
         }
@@ -331,6 +333,7 @@ impl Matcher {
 
     /// Step 4 for keywords: finds those that hold and wakes their rules.
 
+    #[inline(never)]
     fn match_keywords(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
         for atom in &keywords.present {
             fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
@@ -392,6 +395,7 @@ impl Matcher {
 
     /// Step 5: runs the conditions of the rules that were woken.
 
+    #[inline(never)]
     fn decide(&mut self, plan: &Plan, record: &[u8]) {
         self.counters.rules_woken += self.woken.rules.len() as u64;
         let mut asked = asked!(self, plan, record);

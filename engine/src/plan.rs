@@ -161,6 +161,7 @@ pub struct PlanBuilder {
     covers: Vec<Cover>,
     programs: Lists<Op>,
     rules: Vec<PlanRule>,
+    promoted: Vec<AtomId>,
 }
 
 impl PlanBuilder {
@@ -216,6 +217,12 @@ impl PlanBuilder {
         id
     }
 
+    /// Has an atom searched for in every record though it is in no cover: worth it where a rule that
+    /// wakes often would ask for it, since the memo then answers. The same atoms as a cover's.
+    pub fn promote(&mut self, atom: AtomId) {
+        self.promoted.push(atom);
+    }
+
     /// Makes the matchers and finishes the plan.
     pub fn build(mut self) -> Plan {
         let mut woken: Vec<Vec<RuleId>> = vec![Vec::new(); self.atoms.len()];
@@ -236,6 +243,9 @@ impl PlanBuilder {
                     }
                 }
             }
+        }
+        for atom in &self.promoted {
+            self.atoms[atom.0 as usize].is_eager = true;
         }
         let mut by_field: Vec<Vec<(AtomId, &Test)>> = vec![Vec::new(); self.fields.len()];
         for (id, atom) in self.atoms.iter().enumerate().filter(|(_, atom)| atom.is_eager) {

@@ -96,6 +96,7 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    #[inline(never)]
     fn run<S: StringKernel>(&mut self) -> Result<(), Wrong> {
         let mut at = space_end(self.bytes, 0);
         let mut key = (Range::default(), false);

@@ -45,14 +45,16 @@ impl Teddy {
         if !is_fit {
             return None;
         }
-        // Neighbours in order share their first bytes, and so their bucket.
         let mut order: Vec<u32> = (0..literals.len() as u32).collect();
-        order.sort_by_key(|id| &literals[*id as usize]);
+        // Short ones first: they accept the most and want buckets of their own.
+        order.sort_by_key(|id| (literals[*id as usize].len().min(FINGERPRINT), *id));
         let mut masks = TeddyMasks::default();
         let mut buckets: [Vec<Literal>; BUCKETS] = Default::default();
-        for (rank, id) in order.into_iter().enumerate() {
-            let bucket = rank * BUCKETS / literals.len();
+        let mut loads = [Load::default(); BUCKETS];
+        for id in order {
             let literal = &literals[id as usize];
+            let bucket = best_bucket(&loads, literal);
+            loads[bucket].add(literal);
             buckets[bucket].push(Literal::new(id, literal));
             for place in 0..FINGERPRINT {
                 match literal.get(place) {
@@ -104,6 +106,44 @@ impl Teddy {
             found(id, at);
         }
     }
+}
+
+/// What a bucket accepts: for each place the sets of low and of high nibbles.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    nibbles: [(u16, u16); FINGERPRINT],
+}
+
+impl Load {
+    fn add(&mut self, literal: &[u8]) {
+        for (place, (low, high)) in self.nibbles.iter_mut().enumerate() {
+            match literal.get(place) {
+                Some(byte) => {
+                    for byte in [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()] {
+                        *low |= 1 << (byte & 15);
+                        *high |= 1 << (byte >> 4);
+                    }
+                }
+                None => (*low, *high) = (u16::MAX, u16::MAX),
+            }
+        }
+    }
+
+    /// The share of random texts that pass; letters are most of a text, so high nibbles tell little.
+    fn cost(&self) -> f64 {
+        let share = |set: u16| f64::from(set.count_ones()) / 16.0;
+        self.nibbles.iter().map(|(low, high)| share(*low) * share(*high).sqrt()).product()
+    }
+}
+
+/// The bucket whose candidates grow least.
+fn best_bucket(loads: &[Load; BUCKETS], literal: &[u8]) -> usize {
+    let growth = |load: &Load| {
+        let mut grown = *load;
+        grown.add(literal);
+        grown.cost() - load.cost()
+    };
+    (0..BUCKETS).min_by(|a, b| growth(&loads[*a]).total_cmp(&growth(&loads[*b]))).unwrap_or(0)
 }
 
 impl Literal {

@@ -3,7 +3,7 @@
 //! A step is an event: first its watermark settles what lies behind it, level by level, so that a window
 //! is settled only when it has all that lower windows detected up to there; then its matches go in,
 //! again level by level. What reaches a window in one step from others has an order of its own,
-//! by time, window and group, so that the number of shards does not show.
+//! by time, rule and group, so that the number of shards does not show.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher as _;
@@ -105,7 +105,10 @@ impl WindowSet {
         let is_due = |chained: &mut Chained| self.plan.level(chained.arrived.window) == level;
         let mut due: Vec<Chained> = waiting.extract_if(.., is_due).collect();
         due.sort_by(|a, b| {
-            let rank = |c: &Chained| (c.arrived.window, c.arrived.time, c.from);
+            let rank = |c: &Chained| {
+                let from = self.plan.window(c.from);
+                (c.arrived.time, from.source, from.condition_index)
+            };
             rank(a).cmp(&rank(b)).then_with(|| a.group.values().cmp(b.group.values()))
         });
         for chained in due {
