@@ -190,4 +190,15 @@ codes! {
     CorrelationCondition = "SM0404", "correlation_condition";
     /// Correlations that refer to each other in a circle.
     CorrelationCycle = "SM0405", "correlation_cycle";
+
+    /// A transformation or condition of a pipeline whose type is missing or does not exist.
+    PipelineType = "SM0501", "pipeline_type";
+    /// An option of a pipeline that is missing, unknown, or has a value that it cannot have.
+    PipelineOption = "SM0502", "pipeline_option";
+    /// A part of a pipeline that only shapes query text.
+    PipelineNoEffect = "SM0503", "pipeline_no_effect";
+    /// A transformation that would reach beyond the pipeline.
+    PipelineRefused = "SM0504", "pipeline_refused";
+    /// A rule that a pipeline refuses.
+    PipelineFailure = "SM0505", "pipeline_failure";
 }

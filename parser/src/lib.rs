@@ -25,6 +25,7 @@ mod encoding;
 mod escape;
 mod field_mapping;
 mod modifier;
+mod pipeline;
 mod predicate;
 mod reader;
 mod regex;
@@ -45,6 +46,7 @@ pub use correlation::{
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use field_mapping::FieldMapping;
 pub use modifier::Modifier;
+pub use pipeline::{Outcome, ParsedPipeline, Pipeline, Pipelines, UnmappedLogsource};
 pub use predicate::{Comparison, Number, Part, Pattern, Predicate, Regex, Relation, Test};
 pub use rule::{
     Block, Condition, DetectionItem, DetectionSection, KafkaBlock, Level, Logsource, Rule,
@@ -86,11 +88,14 @@ pub struct ParseOptions {
     /// Whether the text is all there is, so that a rule which a correlation names has to be in it. For
     /// one of several files or records this is `false`; [`check_references`] then looks at the whole.
     pub is_whole_set: bool,
+    /// Whether a rule with a placeholder that has no value here is read all the same, because
+    /// [`Pipelines`] are to be applied to it; they refuse it if none of them has a value either.
+    pub keeps_placeholders: bool,
 }
 
 impl Default for ParseOptions {
     fn default() -> Self {
-        Self { placeholders: BTreeMap::new(), is_whole_set: true }
+        Self { placeholders: BTreeMap::new(), is_whole_set: true, keeps_placeholders: false }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Every code: a small rule that produces it, and a line in the reference.
 //!
-//! `data/<class>.yml` is the rule; what has to be large is made here.
+//! `data/<class>.yml` is the rule, or the pipeline; what has to be large is made here.
 
 #![allow(clippy::unwrap_used)] // A test may stop at once.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use sigmill_parser::{Code, Diagnostic, Severity};
+use sigmill_parser::{Code, Diagnostic, Outcome, Pipeline, Pipelines, Severity};
 
 /// The findings about the example of a code.
 fn findings(code: Code) -> Vec<Diagnostic> {
@@ -18,7 +18,24 @@ fn findings(code: Code) -> Vec<Diagnostic> {
             std::fs::read(folder.join(format!("{}.yml", code.class()))).unwrap()
         }
     };
+    if code.class().starts_with("pipeline_") {
+        return pipeline_findings(std::str::from_utf8(&bytes).unwrap());
+    }
     sigmill_parser::parse_bytes(&bytes).diagnostics
+}
+
+/// What a pipeline's text says, and what its pipeline says of a rule.
+fn pipeline_findings(text: &str) -> Vec<Diagnostic> {
+    let parsed = Pipeline::parse(text);
+    let mut findings = parsed.diagnostics;
+    let rule = "title: T\nlogsource: {product: p}\ndetection: {s: {F: x}, condition: s}\n";
+    let rules = sigmill_parser::parse(rule).documents;
+    for outcome in Pipelines::new(parsed.pipeline).apply(&[&rules[0]]) {
+        if let Outcome::Refused(diagnostic) = outcome {
+            findings.push(diagnostic);
+        }
+    }
+    findings
 }
 
 #[test]

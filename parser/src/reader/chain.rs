@@ -143,7 +143,7 @@ impl Chain {
         Some(chain)
     }
 
-    fn of(modifiers: &[Modifier]) -> Self {
+    pub(crate) fn of(modifiers: &[Modifier]) -> Self {
         let has = |modifier: Modifier| modifiers.contains(&modifier);
         let find = |wanted: Role| modifiers.iter().copied().find(|m| role(*m) == wanted);
         let comparison = find(Role::Compare).map(|modifier| match modifier {

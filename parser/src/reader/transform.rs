@@ -8,6 +8,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::encode;
 use crate::escape;
 use crate::modifier::Modifier;
+use crate::pipeline::placeholders;
 use crate::predicate::{Comparison, Number, Part, Pattern, Regex, Relation, Test};
 use crate::regex;
 use crate::rule::Value;
@@ -16,7 +17,7 @@ use crate::windash;
 use crate::yaml::{Node, Resolved};
 
 /// So many alternatives may one value have.
-const ALTERNATIVES_MAX: usize = 20_000;
+pub(crate) const ALTERNATIVES_MAX: usize = 20_000;
 
 /// A scalar node as the value that its spelling makes of it.
 pub(crate) fn value(node: &Node) -> Option<Value> {
@@ -37,6 +38,9 @@ pub(crate) fn tests(
     value: &Value,
     has_field: bool,
 ) -> Option<Vec<Test>> {
+    if let Some(kept) = placeholders::kept(reader.options, chain, value, has_field) {
+        return Some(vec![kept]);
+    }
     match chain.kind {
         Kind::Text if has_field && chain.is_plain => match value {
             Value::Null => Some(vec![Test::Null]),
@@ -121,7 +125,7 @@ fn texts(
 }
 
 /// Puts runs of any characters where the relation leaves the text open.
-fn surround(pattern: Pattern, relation: Relation) -> Pattern {
+pub(crate) fn surround(pattern: Pattern, relation: Relation) -> Pattern {
     let is_open = |relations: [Relation; 2]| relations.contains(&relation);
     let before = is_open([Relation::Contains, Relation::EndsWith]).then_some(Part::AnyRun);
     let after = is_open([Relation::Contains, Relation::StartsWith]).then_some(Part::AnyRun);
