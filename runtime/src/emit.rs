@@ -14,20 +14,17 @@
 //! | the dead-letter topic, for whatever lasting reason | it is counted, logged, and given up |
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
-use rdkafka::message::{DeliveryResult, Header, Headers, Message, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use tracing::error;
 
-use crate::client::{self, ClientLog};
+use crate::client;
 use crate::clock;
 use crate::commit::{Flight, FlightId, FlightKind, Ledger, Slot};
+use crate::delivery::{Cause, DeliveryContext, Outgoing, Report, cause, is_about_batch};
 use crate::detection::Event;
 use crate::latency::{Latencies, Stage};
 use crate::metrics::{Counts, Metric};
@@ -36,123 +33,10 @@ use crate::rule_store::ActiveRule;
 use crate::run_error::RunError;
 use crate::settings::Settings;
 
-/// How long a delivery that failed waits before it is sent again.
-const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// The header that names the topic a detection was meant for.
 const HEADER_OUTPUT_TOPIC: &str = "sigmill.output.topic";
 /// The header that says why something is in the dead-letter topic.
 const HEADER_REASON: &str = "sigmill.reason";
-
-/// What a producer reports of one delivery.
-struct Report {
-    id: FlightId,
-    failure: Option<(RDKafkaErrorCode, Outgoing)>,
-}
-
-/// The producer's callbacks: they run inside its `poll`, on the worker's thread.
-struct DeliveryContext {
-    log: ClientLog,
-    reports: Mutex<Vec<Report>>,
-}
-
-impl ClientContext for DeliveryContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.log.line(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.log.error(&error, reason);
-    }
-}
-
-impl ProducerContext for DeliveryContext {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, id: usize) {
-        let id = FlightId(id);
-        let failure = match result {
-            Ok(_) => None,
-            Err((error, message)) => {
-                let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-                let outgoing = Outgoing {
-                    topic: message.topic().to_owned(),
-                    key: message.key().map(<[u8]>::to_vec),
-                    payload: message.payload().unwrap_or_default().to_vec(),
-                    timestamp: message.timestamp().to_millis(),
-                    headers: message.headers().map(|headers| headers.detach()),
-                    id,
-                    due: Instant::now() + RETRY_PAUSE,
-                };
-                Some((code, outgoing))
-            }
-        };
-        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        reports.push(Report { id, failure });
-    }
-}
-
-/// Something to send, with a copy of all its bytes.
-struct Outgoing {
-    topic: String,
-    key: Option<Vec<u8>>,
-    payload: Vec<u8>,
-    timestamp: Option<i64>,
-    headers: Option<OwnedHeaders>,
-    id: FlightId,
-    due: Instant,
-}
-
-/// What a failed delivery means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    /// It may work the next time.
-    Passing,
-    /// The topic does not take records.
-    Topic,
-    /// Nobody will ever take this record.
-    Record,
-    /// The producer itself is at its end.
-    Fatal,
-}
-
-fn cause(code: RDKafkaErrorCode) -> Cause {
-    use RDKafkaErrorCode as Code;
-    match code {
-        Code::MessageSizeTooLarge
-        | Code::InvalidMessage
-        | Code::InvalidMessageSize
-        | Code::MessageBatchTooLarge
-        | Code::InvalidRecord
-        | Code::InvalidTimestamp
-        | Code::InvalidArgument => Cause::Record,
-        Code::TopicAuthorizationFailed
-        | Code::UnknownTopicOrPartition
-        | Code::UnknownTopic
-        | Code::UnknownPartition
-        | Code::InvalidTopic
-        | Code::PolicyViolation => Cause::Topic,
-        Code::Fatal
-        | Code::InvalidProducerEpoch
-        | Code::ProducerFenced
-        | Code::UnknownProducerId
-        | Code::ClusterAuthorizationFailed => Cause::Fatal,
-        _ => Cause::Passing,
-    }
-}
-
-/// Whether the whole batch may be meant, and not this record.
-fn is_about_batch(code: RDKafkaErrorCode) -> bool {
-    use RDKafkaErrorCode as Code;
-    matches!(
-        code,
-        Code::MessageSizeTooLarge
-            | Code::MessageBatchTooLarge
-            | Code::InvalidRecord
-            | Code::InvalidMessage
-            | Code::InvalidMessageSize
-            | Code::InvalidTimestamp
-    )
-}
 
 /// A record of a data topic, as far as sending needs it.
 pub struct SourceRecord<'a, M: Message> {
@@ -198,10 +82,7 @@ impl Emitter {
             let bytes = settings.record_bytes_max.saturating_mul(2).saturating_add(1 << 20);
             config.set("message.max.bytes", bytes.clamp(1 << 20, 1_000_000_000).to_string());
         }
-        let context = DeliveryContext {
-            log: ClientLog::new(format!("producer {worker}")),
-            reports: Mutex::default(),
-        };
+        let context = DeliveryContext::new(worker);
         let producer = config
             .create_with_context(context)
             .map_err(|error| RunError::Client { client: "producer", error })?;
@@ -333,11 +214,7 @@ impl Emitter {
     pub fn poll(&mut self, timeout: Duration) {
         self.producer.poll(timeout);
         loop {
-            {
-                let reports = &self.producer.context().reports;
-                let mut reports = reports.lock().unwrap_or_else(PoisonError::into_inner);
-                std::mem::swap(&mut *reports, &mut self.reports);
-            }
+            self.producer.context().take(&mut self.reports);
             if self.reports.is_empty() {
                 break;
             }
@@ -491,26 +368,4 @@ fn forward(headers: &impl Headers, more: usize) -> OwnedHeaders {
         owned = owned.insert(header);
     }
     owned
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_never_works_is_told_from_what_may() {
-        use RDKafkaErrorCode as Code;
-        for (code, expected) in [
-            (Code::MessageSizeTooLarge, Cause::Record),
-            (Code::TopicAuthorizationFailed, Cause::Topic),
-            (Code::UnknownTopicOrPartition, Cause::Topic),
-            (Code::MessageTimedOut, Cause::Passing),
-            (Code::NotEnoughReplicas, Cause::Passing),
-            (Code::BrokerTransportFailure, Cause::Passing),
-            (Code::PurgeQueue, Cause::Passing),
-            (Code::Fatal, Cause::Fatal),
-        ] {
-            assert_eq!(cause(code), expected, "{code:?}");
-        }
-    }
 }

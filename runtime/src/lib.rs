@@ -14,6 +14,7 @@ mod batch;
 pub mod client;
 mod clock;
 pub mod commit;
+mod delivery;
 pub mod demo;
 pub mod detection;
 pub mod embedded_broker;

@@ -120,7 +120,7 @@ impl Processor {
                 latencies: Arc::default(),
                 shutdown: shutdown.clone(),
             };
-            workers.push(Supervised::start(index, core, shared)?);
+            workers.push(Supervised::start(index, core, shared).inspect_err(|_| shutdown.ask())?);
         }
         info!(
             application_id = settings.application_id,

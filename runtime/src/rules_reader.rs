@@ -6,7 +6,7 @@
 //! new set is swapped in; a worker picks it up between two batches.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -49,6 +49,9 @@ pub(crate) struct RulesReaderContext {
 pub(crate) struct RulesReader {
     thread: JoinHandle<()>,
     ready: Receiver<()>,
+    settings: Arc<Settings>,
+    counts: Arc<SharedCounts>,
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl RulesReader {
@@ -58,23 +61,38 @@ impl RulesReader {
     /// The client's settings are refused, or there is no thread.
     pub(crate) fn start(context: RulesReaderContext) -> Result<Self, RunError> {
         let (sender, ready) = bounded(1);
+        let (settings, counts) = (Arc::clone(&context.settings), Arc::clone(&context.counts));
         let mut follower = Follower::new(context, sender)?;
+        let trouble = Arc::clone(&follower.trouble);
         let thread =
             thread::Builder::new().name("sigmill-rules".into()).spawn(move || follower.run())?;
-        Ok(Self { thread, ready })
+        Ok(Self { thread, ready, settings, counts, trouble })
     }
 
     /// Waits until the rules that were there at the start are in force.
     ///
     /// # Errors
-    /// A stop was asked for before.
+    /// Nothing was read for the start's time-out, or a stop was asked for.
     pub(crate) fn wait_ready(&self, shutdown: &Shutdown) -> Result<(), RunError> {
+        let mut progress = (Instant::now(), 0);
         loop {
             if self.ready.recv_timeout(POLL).is_ok() {
                 return Ok(());
             }
             if shutdown.is_asked() || self.thread.is_finished() {
                 return Err(RunError::Stopped);
+            }
+            let records = self.counts.read().get(Metric::RuleRecords);
+            if records != progress.1 {
+                progress = (Instant::now(), records);
+            }
+            if progress.0.elapsed() >= self.settings.start_timeout {
+                let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let within = self.settings.start_timeout;
+                return Err(RunError::Topic {
+                    topic: self.settings.rules_topic.clone(),
+                    reason: trouble.unwrap_or_else(|| format!("nothing was read in {within:?}")),
+                });
             }
         }
     }
@@ -105,6 +123,8 @@ struct Follower {
     /// The first and the last change that is not compiled yet.
     burst: Option<(Instant, Instant)>,
     ready: Option<Sender<()>>,
+    /// What went wrong last, for the error of a start that fails.
+    trouble: Arc<Mutex<Option<String>>>,
     limit: RateLimit,
 }
 
@@ -126,6 +146,7 @@ impl Follower {
             topics_made: BTreeSet::new(),
             burst: None,
             ready: Some(ready),
+            trouble: Arc::default(),
             limit: RateLimit::new(Duration::from_secs(10)),
             context,
         })
@@ -207,6 +228,9 @@ impl Follower {
     }
 
     fn warn(&mut self, error: &KafkaError, what: &str) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        *trouble = Some(format!("{what}: {error}"));
+        drop(trouble);
         if let Some(left_out) = self.limit.allow(Instant::now()) {
             let topic = &self.context.settings.rules_topic;
             warn!(%topic, %error, left_out, "{what}; trying again");

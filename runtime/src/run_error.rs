@@ -7,8 +7,8 @@ use rdkafka::error::KafkaError;
 pub enum RunError {
     /// No broker answered.
     #[error(
-        "no broker of `{bootstrap_servers}` answers ({error}): check bootstrap.servers, that the \
-         broker runs and can be reached from here, and security.protocol and its credentials"
+        "no broker of `{bootstrap_servers}` answers; check bootstrap.servers, that the broker runs \
+         and can be reached from here, and security.protocol and its credentials"
     )]
     Broker {
         /// Who was asked.
@@ -28,7 +28,7 @@ pub enum RunError {
         reason: String,
     },
     /// A client cannot be made.
-    #[error("the Kafka client ({client}) refuses its settings: {error}")]
+    #[error("the Kafka client ({client}) refuses its settings")]
     Client {
         /// Which.
         client: &'static str,
@@ -37,7 +37,7 @@ pub enum RunError {
         error: KafkaError,
     },
     /// The operating system gives no thread.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
     /// A producer or consumer cannot go on.
     #[error("the Kafka client cannot go on: {0}")]

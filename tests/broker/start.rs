@@ -9,7 +9,7 @@ use sigmill_runtime::run_error::RunError;
 use sigmill_runtime::settings::Settings;
 use sigmill_runtime::shutdown::Shutdown;
 
-use crate::bed::{Bed, until, wait};
+use crate::bed::{Bed, Broker, until, wait};
 use crate::rule;
 
 #[test]
@@ -71,6 +71,22 @@ fn a_topic_that_cannot_be_made_is_named() {
     assert!(error.is_broker());
     let said = error.to_string();
     assert!(said.contains(&format!("topic `{}` is not usable", bed.topic("rules"))), "{said}");
+}
+
+#[test]
+fn a_rules_topic_that_cannot_be_read_fails_the_start_in_time() {
+    use rdkafka::types::RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as FORBIDDEN;
+    let bed = Bed::embedded(1);
+    for topic in ["data", "out", "dead", "rules"] {
+        bed.create_topic(topic, 1, &[]);
+    }
+    let Broker::Embedded(broker) = &bed.broker else { unreachable!("asked for above") };
+    broker.cluster().topic_error(&bed.topic("rules"), FORBIDDEN).unwrap();
+    let settings = bed.settings(&[("sigmill.start.timeout.ms", "500")]);
+    let error = Processor::start(settings, Shutdown::new()).err().unwrap();
+    let said = error.to_string();
+    assert!(said.contains(&format!("topic `{}` is not usable", bed.topic("rules"))), "{said}");
+    assert!(said.contains("authorization failed"), "{said}");
 }
 
 #[test]
