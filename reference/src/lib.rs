@@ -6,26 +6,39 @@
 
 #![forbid(unsafe_code)]
 
+mod correlation;
+mod filter;
 mod json;
 mod number;
 mod text;
 
+pub use correlation::{Detection, Emit, Outcome, Settings, correlate};
+pub use filter::filtered_conditions;
 pub use json::{DEPTH_MAX, Json};
 
 use sigmill_parser::{
-    Block, Comparison, DetectionItem, Expr, FieldMapping, Predicate, Quantifier, Relation, Rule,
-    Test,
+    Block, Comparison, DetectionItem, DetectionSection, Expr, FieldMapping, Predicate, Quantifier,
+    Relation, Rule, Test,
 };
 
 /// Whether each condition of `rule` holds for `event`.
 pub fn conditions(rule: &Rule, event: &Json, mapping: &FieldMapping) -> Vec<bool> {
-    let reading = Reading { rule, event, mapping };
-    rule.detection.conditions.iter().map(|condition| reading.expr(&condition.expr)).collect()
+    detection_conditions(&rule.detection, event, mapping)
 }
 
-/// One rule read over one event.
+/// Whether each condition of a detection section holds for `event`.
+fn detection_conditions(
+    detection: &DetectionSection,
+    event: &Json,
+    mapping: &FieldMapping,
+) -> Vec<bool> {
+    let reading = Reading { detection, event, mapping };
+    detection.conditions.iter().map(|condition| reading.expr(&condition.expr)).collect()
+}
+
+/// One detection section read over one event.
 struct Reading<'a> {
-    rule: &'a Rule,
+    detection: &'a DetectionSection,
     event: &'a Json,
     mapping: &'a FieldMapping,
 }
@@ -49,7 +62,7 @@ impl Reading<'_> {
     }
 
     fn selection(&self, index: usize) -> bool {
-        self.block(&self.rule.detection.selections[index].body)
+        self.block(&self.detection.selections[index].body)
     }
 
     fn block(&self, block: &Block) -> bool {

@@ -50,6 +50,19 @@ fn exponent(text: &str) -> Option<i128> {
     Some(sign * size)
 }
 
+/// The number in billionths, cut behind the ninth decimal place; none for a number of 10¹⁸ or more.
+pub(crate) fn billionths(text: &str) -> Option<i128> {
+    let Decimal { negative, digits, exponent } = parse(text)?;
+    let places = digits.len() as i128 + exponent + 9;
+    if places > 27 && !digits.is_empty() {
+        return None;
+    }
+    let kept: String =
+        digits.chars().chain(std::iter::repeat('0')).take(places.max(0) as usize).collect();
+    let size = if digits.is_empty() || kept.is_empty() { 0 } else { kept.parse().ok()? };
+    Some(if negative { -size } else { size })
+}
+
 /// A number in its normal form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Decimal {

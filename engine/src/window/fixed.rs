@@ -91,6 +91,11 @@ impl Reading {
         Self { numerator: Fixed::from_count(count).0, denominator: 1 }
     }
 
+    /// In billionths, cut behind the last.
+    pub fn billionths(&self) -> i128 {
+        self.numerator / self.denominator
+    }
+
     pub(crate) fn cmp(&self, bound: Fixed) -> std::cmp::Ordering {
         self.numerator.cmp(&(bound.0 * self.denominator))
     }
@@ -99,7 +104,7 @@ impl Reading {
 /// With nine decimal places at most, cut behind the last.
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.numerator / self.denominator;
+        let value = self.billionths();
         let sign = if value < 0 { "-" } else { "" };
         let (whole, fraction) = (value.abs() / SCALE, value.abs() % SCALE);
         if fraction == 0 {

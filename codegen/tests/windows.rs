@@ -1,0 +1,391 @@
+//! Windows = reference: random rules, correlations, aggregations and filters over random sequences of
+//! events, with equal, late and out-of-order times, in all ways of emitting.
+//!
+//! Documents are generated as text and go through the parser. `SIGMILL_PROPTEST_CASES` sets the number
+//! of cases (256 by default).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use sigmill_codegen::{CompileOptions, Compiled, RuleDocument, compile_set};
+use sigmill_engine::window::{
+    Emit, FeedCounters, Occurrence, Position, WindowConfig, WindowDetection, WindowMatch,
+    WindowPlan, WindowSet, Windows, collect,
+};
+use sigmill_engine::{Matcher, MatcherConfig};
+use sigmill_parser::{Document, FieldMapping, ParseOptions};
+use sigmill_reference::{Detection, Json, Settings, correlate};
+
+fn cases() -> u32 {
+    std::env::var("SIGMILL_PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(256)
+}
+
+/// Rules that share events: one of them has two conditions, one may aggregate.
+fn base_rules() -> impl Strategy<Value = String> {
+    let function =
+        prop::sample::select(vec!["count()", "count(V)", "min(N)", "max(N)", "avg(N)", "sum(N)"]);
+    let group = prop::sample::select(vec!["", " by U", " by U, H"]);
+    let relation = prop::sample::select(vec![">", ">=", "<", "<=", "==", "!="]);
+    let aggregation = (function, group, relation, 0u32..5)
+        .prop_map(|(function, group, relation, n)| format!("a | {function}{group} {relation} {n}"));
+    let conditions = prop_oneof![
+        3 => Just("[a, b]".to_owned()),
+        1 => aggregation.clone().prop_map(|aggregation| format!("'{aggregation}'")),
+        1 => aggregation.prop_map(|aggregation| format!("[b, '{aggregation}']")),
+    ];
+    (conditions, prop::bool::weighted(0.3)).prop_map(|(conditions, is_filtered)| {
+        let logsource = "logsource: {category: test}";
+        let mut text = format!(
+            "title: r0\nname: r0\n{logsource}\ndetection: {{s: {{Ev: [a, d]}}, condition: s}}\n---\n\
+             title: r1\nid: 6f3e2987-db24-4c78-a860-b4f4095a7095\n{logsource}\n\
+             detection: {{s: {{Ev: [b, d]}}, condition: s}}\n---\n\
+             title: r2\nname: r2\n{logsource}\n\
+             detection: {{a: {{Ev: [c, d]}}, b: {{Ev: e}}, timeframe: 4s, condition: {conditions}}}\n",
+        );
+        if is_filtered {
+            text.push_str(&format!(
+                "---\ntitle: f\n{logsource}\nfilter: {{rules: [r0, r2], s: {{H: y}}, \
+                 condition: not s}}\n"
+            ));
+        }
+        text
+    })
+}
+
+/// What the correlation `at` may refer to.
+fn reference(at: usize) -> impl Strategy<Value = String> {
+    let base = prop::sample::select(vec!["r0", "r1", "r2", "r0"]).prop_map(|name| match name {
+        "r1" => "6F3E2987-db24-4c78-a860-b4f4095a7095".to_owned(),
+        name => name.to_owned(),
+    });
+    match at {
+        0 => base.boxed(),
+        _ => prop_oneof![2 => base, 1 => (0..at).prop_map(|inner| format!("c{inner}"))].boxed(),
+    }
+}
+
+fn bounds() -> impl Strategy<Value = String> {
+    let bound = |low: i32, high: i32| (low..high).prop_map(|n| n.to_string());
+    prop_oneof![
+        5 => bound(1, 4).prop_map(|n| format!("gte: {n}")),
+        2 => bound(0, 3).prop_map(|n| format!("gt: {n}")),
+        1 => bound(1, 5).prop_map(|n| format!("lt: {n}")),
+        1 => bound(1, 4).prop_map(|n| format!("lte: {n}")),
+        1 => bound(1, 4).prop_map(|n| format!("eq: {n}")),
+        1 => bound(1, 4).prop_map(|n| format!("neq: {n}")),
+        1 => bound(0, 3).prop_map(|n| format!("gt: {n}, lte: 3.5")),
+    ]
+}
+
+/// The type and condition of a correlation over these rules.
+fn computation(rules: Vec<String>) -> impl Strategy<Value = (Vec<String>, String)> {
+    let counts = bounds().prop_map(|bounds| format!("type: event_count, condition: {{{bounds}}}"));
+    let field = prop::sample::select(vec!["field: V", "field: [V, H]", "field: N"]);
+    let values = (field, bounds())
+        .prop_map(|(field, bounds)| format!("type: value_count, condition: {{{field}, {bounds}}}"));
+    let kinds = prop::sample::select(vec![
+        "value_sum",
+        "value_sum",
+        "value_avg",
+        "value_median",
+        "value_percentile",
+    ]);
+    let numbers = (kinds, bounds(), 0..=100).prop_map(|(kind, bounds, percent)| {
+        let percentile = if kind == "value_percentile" {
+            format!("percentile: {percent}, ")
+        } else {
+            String::new()
+        };
+        format!("type: {kind}, condition: {{field: N, {percentile}{bounds}}}")
+    });
+    let order = prop::sample::select(vec!["temporal", "temporal_ordered"]);
+    let name = {
+        let rules = rules.clone();
+        prop::sample::select(rules)
+    };
+    let expr = name.prop_recursive(2, 5, 2, |inner| {
+        prop_oneof![
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} and {b})")),
+            (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a} or {b})")),
+            Just("1 of them".to_owned()),
+        ]
+    });
+    let negated = (expr.clone(), prop::bool::ANY)
+        .prop_map(|(expr, is_not)| if is_not { format!("not {expr}") } else { expr });
+    let temporal = prop_oneof![
+        2 => order.clone().prop_map(|kind| format!("type: {kind}")),
+        1 => (order.clone(), bounds())
+            .prop_map(|(kind, bounds)| format!("type: {kind}, condition: {{{bounds}}}")),
+        1 => expr.prop_map(|expr| format!("type: temporal_ordered, condition: {expr}")),
+        1 => negated.prop_map(|expr| format!("type: temporal, condition: {expr}")),
+    ];
+    prop_oneof![3 => counts, 2 => values, 2 => numbers, 3 => temporal]
+        .prop_map(move |computation| (rules.clone(), computation))
+}
+
+fn correlation(at: usize) -> impl Strategy<Value = String> {
+    let rules = prop::collection::vec(reference(at), 1..4).prop_map(|mut rules| {
+        rules.sort();
+        rules.dedup();
+        rules
+    });
+    let group = prop::sample::select(vec!["U", "U, H", "ip", "H", ""]);
+    let timespan = prop::sample::select(vec![1u32, 2, 5, 10, 10]);
+    let generate = prop::bool::weighted(0.2);
+    (rules.prop_flat_map(computation), group, timespan, generate).prop_map(
+        move |((rules, computation), group, timespan, generate)| {
+            format!(
+                "---\ntitle: c{at}\nname: c{at}\ncorrelation: {{{computation}, \
+                 rules: [{}], group-by: [{group}], timespan: {timespan}s, generate: {generate}, \
+                 aliases: {{ip: {{r0: U, r2: H, c0: U}}}}}}\n",
+                rules.join(", ")
+            )
+        },
+    )
+}
+
+fn documents() -> impl Strategy<Value = String> {
+    let correlations = (1usize..4)
+        .prop_flat_map(|count| (0..count).map(|at| correlation(at).boxed()).collect::<Vec<_>>());
+    (base_rules(), correlations).prop_map(|(base, correlations)| base + &correlations.concat())
+}
+
+/// An event: how long after the one before (mostly), its kind, and its fields.
+fn events() -> impl Strategy<Value = Vec<(Option<i64>, String)>> {
+    let pause = prop_oneof![
+        3 => Just(0i64),
+        6 => 1i64..1_500,
+        2 => 1_500i64..6_000,
+        2 => -3_000i64..0,
+        1 => -15_000i64..20_000,
+    ];
+    let kind = prop::sample::select(vec!["a", "a", "b", "b", "c", "c", "d", "d", "e", "z"]);
+    let user = prop::sample::select(vec![
+        r#""U":"a""#,
+        r#""U":"a""#,
+        r#""U":"a""#,
+        r#""U":"b""#,
+        r#""U":["a","b"]"#,
+        r#""U":null"#,
+        r#""x":0"#,
+    ]);
+    let host = prop::sample::select(vec![
+        r#""H":"x""#,
+        r#""H":"x""#,
+        r#""H":"a""#,
+        r#""H":"y""#,
+        r#""H":["x",1,"x"]"#,
+        r#""y":0"#,
+    ]);
+    let number = prop::sample::select(vec![
+        "0", "1", "2", "3", "4", "-2", "0.5", "\"2\"", "[1,-1]", "\"n\"",
+    ]);
+    let value =
+        prop::sample::select(vec!["\"p\"", "\"q\"", "\"r\"", "1", "true", "[\"p\",\"s\"]", "null"]);
+    let event = (pause, kind, user, host, number, value, prop::bool::weighted(0.03));
+    prop::collection::vec(event, 1..40).prop_map(|events| {
+        let mut time = 1_700_000_000_000;
+        events
+            .into_iter()
+            .map(|(pause, kind, user, host, number, value, is_timeless)| {
+                // An event out of order does not turn the clock back for those behind it.
+                let own = time + pause;
+                time = time.max(own);
+                let json = format!(r#"{{"Ev":"{kind}",{user},{host},"N":{number},"V":{value}}}"#);
+                ((!is_timeless).then_some(own), json)
+            })
+            .collect()
+    })
+}
+
+fn load(text: &str) -> Vec<Document> {
+    let mut options = ParseOptions::default();
+    options.is_whole_set = true;
+    let parsed = sigmill_parser::parse_with(text, &options);
+    let blocking: Vec<_> = parsed.diagnostics.iter().filter(|found| !found.is_loadable).collect();
+    assert!(
+        blocking.iter().all(|found| found.severity != sigmill_parser::Severity::Error),
+        "{text}\n{blocking:?}"
+    );
+    parsed.documents
+}
+
+/// What the generator made of it, over all cases.
+#[derive(Default)]
+struct Exercised {
+    cases: u64,
+    detections: u64,
+    late: u64,
+    /// By type of correlation and way of emitting.
+    by_kind: BTreeMap<String, u64>,
+}
+
+static EXERCISED: Mutex<Exercised> =
+    Mutex::new(Exercised { cases: 0, detections: 0, late: 0, by_kind: BTreeMap::new() });
+
+#[test]
+fn windows_agree_with_the_reference() {
+    agree();
+    let exercised = EXERCISED.lock().unwrap();
+    println!(
+        "{} cases, {} detections, {} late, by kind {:#?}",
+        exercised.cases, exercised.detections, exercised.late, exercised.by_kind
+    );
+    if exercised.cases >= 256 {
+        assert!(exercised.detections > 5 * exercised.cases, "{} detections", exercised.detections);
+        assert!(exercised.late > exercised.cases / 4);
+        for kind in [
+            "Events",
+            "DistinctValues",
+            "Inputs",
+            "InputsInOrder",
+            "Sum",
+            "Average",
+            "Percentile",
+            "Min",
+            "Max",
+        ] {
+            for emit in [Emit::Early, Emit::Final, Emit::Every] {
+                let count = exercised.by_kind.get(&format!("{kind} {emit:?}")).copied();
+                assert!(count.unwrap_or(0) > 10, "{kind} {emit:?}: {count:?}");
+            }
+        }
+    }
+}
+
+/// Each event's matches, with the watermark as of it.
+fn feed(
+    compiled: Compiled,
+    events: &[(Option<i64>, String)],
+) -> (Arc<WindowPlan>, Vec<(i64, Vec<WindowMatch>)>) {
+    let plan = Arc::new(compiled.windows);
+    let mut matcher = Matcher::new(Arc::new(compiled.plan), MatcherConfig::default());
+    let mut latest = i64::MIN;
+    let mut fed = Vec::new();
+    for (at, (time, event)) in events.iter().enumerate() {
+        let Some(time) = *time else { continue };
+        latest = latest.max(time);
+        let rules = matcher.matches(event.as_bytes()).unwrap().to_vec();
+        let occurrence = Occurrence {
+            time,
+            position: Position { source: 0, offset: at as u64 },
+            watermark: latest,
+            content: None,
+            may_repeat: false,
+        };
+        let mut matches = Vec::new();
+        let counters = &mut FeedCounters::default();
+        collect(&plan, &mut matcher, event.as_bytes(), &rules, &occurrence, counters, &mut matches);
+        if !matches.is_empty() {
+            fed.push((latest, matches));
+        }
+    }
+    (plan, fed)
+}
+
+fn run(
+    plan: &Arc<WindowPlan>,
+    config: &WindowConfig,
+    shards: usize,
+    fed: &[(i64, Vec<WindowMatch>)],
+) -> (Vec<WindowDetection>, u64) {
+    let mut windows = WindowSet::new(Arc::clone(plan), config, shards);
+    let mut out = Vec::new();
+    for (watermark, matches) in fed {
+        windows.push(*watermark, matches, &mut out);
+    }
+    windows.close(&mut out);
+    (out, windows.counters().matches_late)
+}
+
+/// In the reference's words, in a fixed order.
+fn shown(plan: &WindowPlan, detections: &[WindowDetection]) -> Vec<Detection> {
+    let mut shown: Vec<Detection> = detections
+        .iter()
+        .map(|detection| {
+            let window = plan.window(detection.window);
+            let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
+            let mut events: Vec<usize> =
+                detection.events.iter().map(|event| event.position.offset as usize).collect();
+            events.sort_unstable();
+            events.dedup();
+            Detection {
+                document: window.source as usize,
+                condition: window.condition_index as usize,
+                group: detection.group.values().map(text).collect(),
+                at: detection.at,
+                start: detection.start,
+                end: detection.end,
+                number: detection.reading.billionths(),
+                events,
+                completed_by: detection.completed_by.offset as usize,
+            }
+        })
+        .collect();
+    shown.sort();
+    shown
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    fn agree(
+        text in documents(),
+        events in events(),
+        grace_ms in prop_oneof![Just(None), (0i64..15_000).prop_map(Some)],
+        emit in prop::sample::select(vec![Emit::Early, Emit::Final, Emit::Every]),
+        batch in 1usize..8,
+    ) {
+        let parsed = load(&text);
+        let documents: Vec<RuleDocument> = parsed.iter().cloned().map(RuleDocument::from).collect();
+        let compiled = compile_set(&documents, &CompileOptions::default(), &[]);
+        prop_assert_eq!(&compiled.refused, &vec![]);
+        let (plan, fed) = feed(compiled, &events);
+        let config = WindowConfig { emit, grace_ms, ..WindowConfig::default() };
+        let (got, late) = run(&plan, &config, 1, &fed);
+
+        let json: Vec<(Option<i64>, Json)> = events
+            .iter()
+            .map(|(time, event)| (*time, Json::parse(event).expect("generated events are JSON")))
+            .collect();
+        let emit_wanted = match emit {
+            Emit::Early => sigmill_reference::Emit::Early,
+            Emit::Final => sigmill_reference::Emit::Final,
+            Emit::Every => sigmill_reference::Emit::Every,
+        };
+        let settings = Settings { emit: emit_wanted, grace_ms };
+        let mapping = FieldMapping::default();
+        let mut wanted = correlate(&parsed, &json, &mapping, settings);
+        wanted.detections.sort();
+        prop_assert_eq!(&shown(&plan, &got), &wanted.detections, "{}\n{:#?}", text, events);
+        prop_assert_eq!(late, wanted.late as u64);
+
+        let (sharded, _) = run(&plan, &config, 3, &fed);
+        prop_assert_eq!(&shown(&plan, &sharded), &wanted.detections, "shards\n{}\n{:#?}", text, events);
+        if plan.level_count() < 2 {
+            // No more often than once a batch does anybody say how far time has come.
+            let mut windows = Windows::new(Arc::clone(&plan), config);
+            let mut batched = Vec::new();
+            for fed in fed.chunks(batch) {
+                for arrived in fed.iter().flat_map(|(_, matches)| matches) {
+                    windows.push(arrived, &mut batched);
+                }
+                windows.advance(0, fed.last().map_or(i64::MIN, |(watermark, _)| *watermark), &mut batched);
+            }
+            windows.advance(0, i64::MAX, &mut batched);
+            prop_assert_eq!(&shown(&plan, &batched), &wanted.detections, "batches\n{}\n{:#?}", text, events);
+            prop_assert_eq!(windows.group_count(), 0);
+        }
+
+        let mut exercised = EXERCISED.lock().unwrap();
+        exercised.cases += 1;
+        exercised.detections += got.len() as u64;
+        exercised.late += late;
+        for detection in &got {
+            let measure = format!("{:?}", plan.window(detection.window).measure);
+            let measure = measure.split('(').next().unwrap_or_default();
+            *exercised.by_kind.entry(format!("{measure} {emit:?}")).or_default() += 1;
+        }
+    }
+}
