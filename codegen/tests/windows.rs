@@ -4,6 +4,8 @@
 //! Documents are generated as text and go through the parser. `SIGMILL_PROPTEST_CASES` sets the number
 //! of cases (256 by default).
 
+#![allow(clippy::unwrap_used)] // A test may stop at once.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

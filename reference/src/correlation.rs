@@ -175,7 +175,7 @@ impl Run<'_> {
                 if time < self.watermark.saturating_sub(self.nodes[node].grace) {
                     self.outcome.late += 1;
                 } else {
-                    self.arrive(node, group, arrival, &mut waiting);
+                    self.arrive(node, &group, arrival, &mut waiting);
                 }
             }
             self.take_waiting(node, &mut waiting);
@@ -231,19 +231,19 @@ impl Run<'_> {
     fn arrive(
         &mut self,
         node: usize,
-        group: Vec<String>,
+        group: &[String],
         arrival: Arrival,
         waiting: &mut Vec<Waiting>,
     ) {
         let (time, completing) = (arrival.time, (arrival.event, arrival.origin.clone()));
-        self.groups[node].entry(group.clone()).or_default().arrivals.push(arrival);
+        self.groups[node].entry(group.to_vec()).or_default().arrivals.push(arrival);
         if self.nodes[node].class != Class::Rising {
             return;
         }
         let spans = match self.settings.emit {
-            Emit::Early => self.unreported(node, &group),
+            Emit::Early => self.unreported(node, group),
             _ => {
-                let own = &self.groups[node][&group];
+                let own = &self.groups[node][group];
                 let measured = Measured::new(&self.nodes[node], &own.arrivals);
                 let settled = self.settled[node];
                 measured
@@ -259,7 +259,7 @@ impl Run<'_> {
             }
         };
         for span in spans {
-            self.report(node, &group, span, Some(completing.clone()), waiting);
+            self.report(node, group, span, Some(completing.clone()), waiting);
         }
     }
 
@@ -321,7 +321,7 @@ impl Run<'_> {
             let (event, time) = (detection.completed_by, detection.at);
             let arrivals = self.arrivals(node, &[Feed::Node(from)], event, time, &origin);
             for (group, arrival) in arrivals {
-                self.arrive(node, group, arrival, waiting);
+                self.arrive(node, &group, arrival, waiting);
             }
         }
     }
@@ -381,7 +381,9 @@ impl Run<'_> {
             combinations = combinations
                 .iter()
                 .flat_map(|before: &Vec<String>| {
-                    distinct.iter().map(move |value| [before.as_slice(), &[value.clone()]].concat())
+                    distinct
+                        .iter()
+                        .map(move |value| [before.as_slice(), std::slice::from_ref(value)].concat())
                 })
                 .collect();
         }

@@ -50,6 +50,9 @@ impl Frame<'_> {
     }
 }
 
+/// The event that made a condition hold and what it carries; none where time did.
+type Completing<'a> = Option<(Position, Option<&'a GroupKey>)>;
+
 /// What became of a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Inserted {
@@ -140,7 +143,7 @@ impl Group {
             }
         }
         let span = (time, time.saturating_add(frame.timespan()));
-        let completing = Some((arrived.position, arrived.carried.clone()));
+        let completing = Some((arrived.position, arrived.carried.as_ref()));
         match frame.way {
             Way::Early => self.report_runs(frame, span, completing, out),
             Way::Every => {
@@ -262,7 +265,7 @@ impl Group {
         &mut self,
         frame: &Frame<'_>,
         span: (i64, i64),
-        completing: Option<(Position, Option<GroupKey>)>,
+        completing: Completing<'_>,
         out: &mut Vec<WindowDetection>,
     ) {
         let (entries, sweep, settled) = (&self.entries, &mut self.sweep, self.settled);
@@ -272,7 +275,7 @@ impl Group {
             !is_waiting && sweep.tally.holds(frame.window).is_some()
         });
         for at in reported {
-            self.report(frame, at, completing.clone(), out);
+            self.report(frame, at, completing, out);
         }
     }
 
@@ -325,7 +328,7 @@ impl Group {
         &mut self,
         frame: &Frame<'_>,
         at: i64,
-        completing: Option<(Position, Option<GroupKey>)>,
+        completing: Completing<'_>,
         out: &mut Vec<WindowDetection>,
     ) {
         let span = (at.saturating_sub(frame.timespan()), at);
@@ -339,7 +342,7 @@ impl Group {
         frame: &Frame<'_>,
         (start, end): (i64, i64),
         at: i64,
-        completing: Option<(Position, Option<GroupKey>)>,
+        completing: Completing<'_>,
         out: &mut Vec<WindowDetection>,
     ) {
         let Some(reading) = self.sweep.tally.holds(frame.window) else { return };
@@ -364,8 +367,10 @@ impl Group {
             previous = Some(event);
         }
         let Some(last) = last else { return };
-        let (completed_by, carried) = completing
-            .unwrap_or_else(|| (last.position, self.carried.get(last.carried).map(GroupKey::of)));
+        let (completed_by, carried) = match completing {
+            Some((position, carried)) => (position, carried.cloned()),
+            None => (last.position, self.carried.get(last.carried).map(GroupKey::of)),
+        };
         let within = |(event, _): &&(EventRef, _)| (start..=end).contains(&event.time);
         out.push(WindowDetection {
             window: frame.id,
