@@ -3,6 +3,9 @@
 //! Which kernel runs is chosen once, when a scanner or a search is made: the best that the CPU has.
 //! Targets other than x86-64 take the scalar twins, as does `SIGMILL_ISA=scalar`.
 
+use crate::shape::Token;
+
+mod escape;
 pub(crate) mod scalar;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod x86_64;
@@ -12,6 +15,40 @@ pub(crate) trait StringKernel {
     /// The first `"`, `\` or control character at or after `at`; the length if there is none.
     fn plain_end(bytes: &[u8], at: usize) -> usize;
 }
+
+/// Where a JSON string ends, and how it is spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StringEnd {
+    /// The index of the closing quote.
+    pub(crate) quote: usize,
+    pub(crate) has_escapes: bool,
+    /// It has `\\u` or `\\/`.
+    pub(crate) is_odd: bool,
+}
+
+/// What reading a record by predicted keys needs.
+pub(crate) trait ReadKernel {
+    /// Where the string whose inside begins at `start` ends; `None` if it has a control character or
+    /// a wrong escape, or no end.
+    fn string_end(bytes: &[u8], start: usize) -> Option<StringEnd>;
+
+    /// Whether the token stands at `at`. A token of length 0 stands nowhere.
+    fn has_token(bytes: &[u8], at: usize, token: &Token) -> bool;
+}
+
+/// Work to be done with the kernel of an ISA. `run` has to be `#[inline(always)]`, as have the parts
+/// of it that call the kernel: only then are they compiled for that ISA.
+pub(crate) trait Task {
+    type Output;
+
+    fn run<K: ReadKernel>(self) -> Self::Output;
+}
+
+/// The kernel that every machine of this architecture has, for work that is not worth a choice.
+#[cfg(target_arch = "x86_64")]
+pub(crate) type Baseline = x86_64::Sse2;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) type Baseline = scalar::Scalar;
 
 /// Bytes of a literal that Teddy looks at.
 pub(crate) const FINGERPRINT: usize = 4;
@@ -74,6 +111,18 @@ impl Isa {
         vec![Self::Scalar]
     }
 
+    /// Does the task with this ISA's kernel.
+    #[inline]
+    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
+        match self {
+            Self::Scalar => task.run::<scalar::Scalar>(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse2 => task.run::<x86_64::Sse2>(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.run(task),
+        }
+    }
+
     /// Calls `candidate` with each position whose next bytes some bucket allows, and those buckets.
     /// The positions from the returned one on have not been looked at.
     #[inline]
@@ -87,6 +136,46 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.teddy(masks, text, candidate),
             _ => scalar::teddy(masks, text, candidate),
+        }
+    }
+}
+
+#[cfg(test)]
+mod read_tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    struct Find<'a>(&'a [u8], usize);
+
+    impl Task for Find<'_> {
+        type Output = Option<StringEnd>;
+
+        #[inline(always)]
+        fn run<K: ReadKernel>(self) -> Self::Output {
+            K::string_end(self.0, self.1)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_kernel_finds_the_same_end(
+            parts in prop::collection::vec(prop_oneof![
+                6 => "[a-zA-Z0-9 ]{0,40}",
+                3 => Just("\\\\".to_owned()),
+                1 => Just("\\\"".to_owned()),
+                1 => Just("\\n".to_owned()),
+                1 => Just("\\/".to_owned()),
+                1 => Just("\\u12aF".to_owned()),
+                1 => "[\u{1}\\\\\"é]",
+            ], 0..12),
+            start in 0usize..3,
+        ) {
+            let text = parts.concat() + "\",\"k\":1}";
+            let find = |isa: Isa| isa.run(Find(text.as_bytes(), start));
+            let ends: Vec<_> = Isa::all().into_iter().map(find).collect();
+            for end in &ends {
+                prop_assert_eq!(end, &ends[0], "{}", text);
+            }
         }
     }
 }

@@ -12,14 +12,14 @@ use std::collections::HashMap;
 
 use crate::field_index::{ActionId, FieldId, FieldIndex, KEYWORDS, NodeId, ROOT};
 use crate::shape::{ShapeId, Shapes};
-use crate::tape::{Entry, Kind, Tape};
+use crate::tape::{Entry, Kind, Tape, Value};
 use crate::text;
 
 /// A value of a field.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FieldValue {
-    /// Its entry on the tape.
-    pub(crate) entry: u32,
+    /// Where it stands.
+    pub(crate) value: Value,
     /// The field's next value, as an index, or [`END`].
     pub(crate) next: u32,
     /// Where its texts are, once somebody asked (see [`crate::value`]).
@@ -51,6 +51,13 @@ pub(crate) struct RecordFields {
     /// Superseded members are marked on the tape.
     is_marked: bool,
     seen: HashMap<Vec<u8>, u32>,
+}
+
+/// What had been collected when an object began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Marks {
+    values: usize,
+    shadows: usize,
 }
 
 /// What indexing reads.
@@ -86,7 +93,6 @@ impl RecordFields {
         index: &FieldIndex,
         shapes: &mut Shapes,
     ) {
-        shapes.begin_record();
         let source = Source { record, tape, index, is_marked: false };
         self.begin();
         self.object(&source, shapes, 0, Some(ROOT));
@@ -119,7 +125,7 @@ impl RecordFields {
                 continue;
             }
             if matches!(entry.kind, Kind::Text | Kind::EscapedText | Kind::Number) {
-                self.push(KEYWORDS, at);
+                self.push(KEYWORDS, entry.value());
             }
             at += 1;
         }
@@ -144,7 +150,8 @@ impl RecordFields {
         }
     }
 
-    fn begin(&mut self) {
+    /// Forgets the record before.
+    pub(crate) fn begin(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
             self.slots.fill(Slot::default());
@@ -194,11 +201,7 @@ impl RecordFields {
                 }
             };
             for (field, is_dotted) in &action.fields {
-                if *is_dotted {
-                    self.cut(*field, mark);
-                    self.shadows.push(*field);
-                }
-                if !self.is_shadowed(*field, shadow_mark) {
+                if self.takes(*field, *is_dotted, &Marks { values: mark, shadows: shadow_mark }) {
                     self.end(source.tape, *field, child);
                 }
             }
@@ -262,25 +265,52 @@ impl RecordFields {
         own > 0 && self.shadows[..own].contains(&field)
     }
 
-    /// The value at the end of a field's way.
-    fn end(&mut self, tape: &Tape, field: FieldId, value: u32) {
+    /// An object with these marks has a key that ends a field's way: whether its value counts. A key
+    /// of a dotted name takes the place of what nested objects said.
+    #[inline]
+    pub(crate) fn takes(&mut self, field: FieldId, is_dotted: bool, object: &Marks) -> bool {
+        if is_dotted {
+            self.cut(field, object.values);
+            self.shadows.push(field);
+        }
+        !self.is_shadowed(field, object.shadows)
+    }
+
+    /// The marks of an object that begins now.
+    pub(crate) fn marks(&self) -> Marks {
+        Marks { values: self.values.len(), shadows: self.shadows.len() }
+    }
+
+    /// To be called when an object ends.
+    pub(crate) fn leave(&mut self, object: &Marks) {
+        self.shadows.truncate(object.shadows);
+    }
+
+    /// The record has the field.
+    #[inline]
+    pub(crate) fn set_present(&mut self, field: FieldId) {
         let slot = &mut self.slots[field.0 as usize];
         if slot.epoch != self.epoch {
             *slot = Slot { epoch: self.epoch, first: END, last: END };
             self.present.push(field);
         }
+    }
+
+    /// The value at the end of a field's way.
+    fn end(&mut self, tape: &Tape, field: FieldId, value: u32) {
+        self.set_present(field);
         if tape.entries[value as usize].kind == Kind::Array {
             for element in tape.children(value) {
                 self.end(tape, field, element);
             }
             return;
         }
-        self.push(field, value);
+        self.push(field, tape.entries[value as usize].value());
     }
 
-    fn push(&mut self, field: FieldId, entry: u32) {
+    pub(crate) fn push(&mut self, field: FieldId, value: Value) {
         let at = self.values.len() as u32;
-        self.values.push(FieldValue { entry, next: END, text: None });
+        self.values.push(FieldValue { value, next: END, text: None });
         let slot = &mut self.slots[field.0 as usize];
         match slot.last {
             END => slot.first = at,

@@ -19,6 +19,7 @@ mod literal_search;
 mod matcher;
 mod memo;
 mod plan;
+mod reader;
 mod rejection;
 mod scan;
 mod shape;

@@ -18,9 +18,10 @@ use crate::field_matcher::{FieldMatcher, Found};
 use crate::field_ref;
 use crate::index::{END, FieldValue, RecordFields};
 use crate::memo::Memo;
-use crate::scan::Scanner;
+use crate::reader::Reader;
+use crate::scan::{LazyTape, Scanner, check_text};
 use crate::shape::Shapes;
-use crate::tape::{Entry, Kind, Tape};
+use crate::tape::{Kind, Spelling, Value};
 use crate::value::{LazyValue, Texts};
 use crate::{Plan, Rejection, RuleId};
 
@@ -33,11 +34,13 @@ pub struct MatcherConfig {
     pub depth_max: usize,
     /// Remember which atoms hold for a value.
     pub memo: bool,
+    /// Read records by predicted keys; else every record takes the way by the tape.
+    pub reader: bool,
 }
 
 impl Default for MatcherConfig {
     fn default() -> Self {
-        Self { record_bytes_max: 16 << 20, depth_max: 512, memo: true }
+        Self { record_bytes_max: 16 << 20, depth_max: 512, memo: true, reader: true }
     }
 }
 
@@ -66,8 +69,9 @@ pub struct Matcher {
     plan: Arc<Plan>,
     config: MatcherConfig,
     counters: Counters,
-    scanner: Scanner,
-    tape: Tape,
+    reader: Reader,
+    tape: LazyTape,
+    spelling: Spelling,
     shapes: Shapes,
     fields: RecordFields,
     texts: Texts,
@@ -178,8 +182,9 @@ impl Matcher {
         let matchers = plan.matchers.iter().flatten().chain(&plan.keywords);
         let patterns = matchers.map(FieldMatcher::patterns_max).max();
         Self {
-            scanner: Scanner::new(config.depth_max, config.record_bytes_max),
-            tape: Tape::default(),
+            reader: Reader::new(config.depth_max),
+            tape: LazyTape::new(Scanner::new(config.depth_max, config.record_bytes_max)),
+            spelling: Spelling::default(),
             shapes: Shapes::new(&plan.fields),
             fields: RecordFields::new(&plan.fields),
             texts: Texts::default(),
@@ -227,9 +232,8 @@ impl Matcher {
     /// The record is refused: it is not a JSON object within the limits.
     pub fn matches(&mut self, record: &[u8]) -> Result<&[RuleId], Rejection> {
         self.matches.clear();
-        self.scanner.scan(record, &mut self.tape)?;
         let plan = Arc::clone(&self.plan);
-        self.fields.index(record, &mut self.tape, &plan.fields, &mut self.shapes);
+        self.read(&plan, record)?;
         self.counters.records += 1;
         self.counters.bytes += record.len() as u64;
         self.texts.clear();
@@ -263,7 +267,7 @@ impl Matcher {
         while at != END {
             let value = &mut self.fields.values[at as usize];
             at = value.next;
-            let view = self.texts.view(record, &self.tape.entries, value);
+            let view = self.texts.view(record, value);
             let kind = match view.kind {
                 Kind::Null => ValueKind::Null,
                 Kind::True | Kind::False => ValueKind::Bool,
@@ -273,6 +277,25 @@ impl Matcher {
             };
             each(FieldText { kind, text: view.plain });
         }
+    }
+
+    /// Steps 2 and 3: by the reader, which knows the records that most are, or by scanning to a tape.
+    fn read(&mut self, plan: &Plan, record: &[u8]) -> Result<(), Rejection> {
+        self.tape.begin();
+        self.tape.scanner.check_size(record)?;
+        self.spelling.is_ascii = check_text(record)?;
+        self.shapes.begin_record();
+        if self.config.reader {
+            let fields = &mut self.fields;
+            if let Some(odd) = self.reader.read(record, fields, &mut self.shapes, &plan.fields) {
+                self.spelling.has_odd_text = odd;
+                return Ok(());
+            }
+        }
+        let tape = self.tape.make(record)?;
+        self.spelling = tape.spelling;
+        self.fields.index(record, tape, &plan.fields, &mut self.shapes);
+        Ok(())
     }
 
     /// Step 4: finds the eager atoms that hold and wakes their rules.
@@ -306,13 +329,13 @@ impl Matcher {
         value: u32,
     ) {
         let value = &mut self.fields.values[value as usize];
-        let entry = &self.tape.entries[value.entry as usize];
-        if matches!(entry.kind, Kind::Null | Kind::Object) {
+        let Value { range, kind, .. } = value.value;
+        if matches!(kind, Kind::Null | Kind::Object) {
             return;
         }
         self.counters.values += 1;
         let key = match self.config.memo {
-            true => self.memo.key(field, entry.kind, entry.value.of(record)),
+            true => self.memo.key(field, kind, range.of(record)),
             false => None,
         };
         let memo = &mut self.memo;
@@ -321,9 +344,8 @@ impl Matcher {
             return;
         }
         self.counters.memo_misses += 1;
-        let is_odd = is_oddly_spelled(&self.tape, entry, record);
-        let entries = &self.tape.entries;
-        let mut value = LazyValue { record, entries, value, texts: &mut self.texts };
+        let is_odd = is_oddly_spelled(value.value, self.spelling, record);
+        let mut value = LazyValue { record, value, texts: &mut self.texts };
         matcher.run(&mut value, is_odd, &plan.probes, &mut self.found);
         fire(plan, &self.found.holding, &mut self.atoms, &mut self.woken);
         if let Some(key) = &key {
@@ -338,11 +360,11 @@ impl Matcher {
         for atom in &keywords.present {
             fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
         }
-        let (tape, atoms, candidates) = (&self.tape, &self.atoms, &mut self.candidates);
+        let (tape, atoms, candidates) = (&mut self.tape, &self.atoms, &mut self.candidates);
         candidates.begin();
         keywords.find_literals(record, |atom, start, end| {
             if atoms.get(atom) != Some(true) {
-                if let Some(entry) = tape.leaf_at(start, end) {
+                if let Some(entry) = tape.of_accepted(record).leaf_at(start, end) {
                     candidates.add(atom, entry);
                 }
             }
@@ -353,7 +375,7 @@ impl Matcher {
                 fire(plan, &[atom], &mut self.atoms, &mut self.woken);
             }
         }
-        let some_odd = self.tape.has_odd_spelling || !self.tape.is_ascii;
+        let some_odd = self.spelling.has_odd_text || !self.spelling.is_ascii;
         if some_odd || keywords.asks_every_value() {
             self.match_keywords_by_value(plan, record, keywords);
         }
@@ -362,16 +384,15 @@ impl Matcher {
     /// Whether a keyword's test holds for the value at `entry`, and that value counts.
     fn keyword_holds(&mut self, plan: &Plan, record: &[u8], atom: AtomId, entry: u32) -> bool {
         let probe = &plan.probes[atom.0 as usize];
-        let is_searched = matches!(
-            self.tape.entries[entry as usize].kind,
-            Kind::Text | Kind::EscapedText | Kind::Number
-        );
-        let mut value = FieldValue { entry, next: END, text: None };
-        if !is_searched || !probe.holds(&self.texts.view(record, &self.tape.entries, &mut value)) {
+        let entry = self.tape.of_accepted(record).entries[entry as usize];
+        let is_searched = matches!(entry.kind, Kind::Text | Kind::EscapedText | Kind::Number);
+        let mut value = FieldValue { value: entry.value(), next: END, text: None };
+        if !is_searched || !probe.holds(&self.texts.view(record, &mut value)) {
             return false;
         }
-        self.fields.mark_all(record, &mut self.tape, &plan.fields, &mut self.shapes);
-        if !self.tape.has_superseded {
+        let tape = self.tape.of_accepted(record);
+        self.fields.mark_all(record, tape, &plan.fields, &mut self.shapes);
+        if !tape.has_superseded {
             return true;
         }
         // Some key is repeated: only the values that count are asked.
@@ -381,12 +402,12 @@ impl Matcher {
     }
 
     fn match_keywords_by_value(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
-        self.fields.list_keywords(record, &mut self.tape, &plan.fields, &mut self.shapes);
+        let tape = self.tape.of_accepted(record);
+        self.fields.list_keywords(record, tape, &plan.fields, &mut self.shapes);
         let mut at = self.fields.first(KEYWORDS);
         while at != END {
             let value = self.fields.values[at as usize];
-            let entry = &self.tape.entries[value.entry as usize];
-            if is_oddly_spelled(&self.tape, entry, record) || keywords.asks_every_value() {
+            if is_oddly_spelled(value.value, self.spelling, record) || keywords.asks_every_value() {
                 self.match_value(plan, record, KEYWORDS, keywords, at);
             }
             at = value.next;
@@ -411,8 +432,8 @@ impl Matcher {
 }
 
 /// Whether a value's raw bytes do not tell which literals it has.
-fn is_oddly_spelled(tape: &Tape, entry: &Entry, record: &[u8]) -> bool {
-    entry.is_oddly_spelled || (!tape.is_ascii && !entry.value.of(record).is_ascii())
+fn is_oddly_spelled(value: Value, spelling: Spelling, record: &[u8]) -> bool {
+    value.is_oddly_spelled || (!spelling.is_ascii && !value.range.of(record).is_ascii())
 }
 
 fn fire(plan: &Plan, holding: &[AtomId], atoms: &mut AtomStates, woken: &mut Woken) {
@@ -456,7 +477,7 @@ impl Candidates {
 struct Asked<'a> {
     plan: &'a Plan,
     record: &'a [u8],
-    tape: &'a mut Tape,
+    tape: &'a mut LazyTape,
     shapes: &'a mut Shapes,
     fields: &'a mut RecordFields,
     texts: &'a mut Texts,
@@ -492,14 +513,15 @@ impl Record for Asked<'_> {
 
 impl Asked<'_> {
     fn list_keywords(&mut self) {
-        self.fields.list_keywords(self.record, self.tape, &self.plan.fields, self.shapes);
+        let tape = self.tape.of_accepted(self.record);
+        self.fields.list_keywords(self.record, tape, &self.plan.fields, self.shapes);
     }
 
     fn value_holds(&mut self, field: FieldId, probe: &Probe) -> bool {
         let mut at = self.fields.first(field);
         while at != END {
             let value = &mut self.fields.values[at as usize];
-            if probe.holds(&self.texts.view(self.record, &self.tape.entries, value)) {
+            if probe.holds(&self.texts.view(self.record, value)) {
                 return true;
             }
             at = self.fields.values[at as usize].next;
@@ -517,7 +539,7 @@ impl Asked<'_> {
                 let mut at = self.fields.first(field);
                 while at != END {
                     let value = self.fields.values[at as usize];
-                    if self.tape.entries[value.entry as usize].kind == Kind::Null {
+                    if value.value.kind == Kind::Null {
                         return true;
                     }
                     at = value.next;
@@ -538,7 +560,7 @@ impl Asked<'_> {
         let mut at = self.fields.first(field);
         while at != END {
             let value = &mut self.fields.values[at as usize];
-            let view = self.texts.view(self.record, &self.tape.entries, value);
+            let view = self.texts.view(self.record, value);
             if view.has_text() {
                 elements.push(field_ref::Element::new(&view));
             }

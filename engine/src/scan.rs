@@ -10,7 +10,7 @@
 
 use crate::Rejection;
 use crate::arch::{Isa, StringKernel, scalar::Scalar};
-use crate::tape::{Entry, Kind, Range, Tape};
+use crate::tape::{Entry, Kind, Range, Spelling, Tape};
 
 /// Scans records; keeps its buffers.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Scanner {
 }
 
 /// Where the first byte is that cannot be.
-struct Wrong {
+pub(crate) struct Wrong {
     at: usize,
     is_depth: bool,
 }
@@ -41,21 +41,18 @@ impl Scanner {
         Self { isa: Isa::best(), depth_max, bytes_max, open: Vec::new() }
     }
 
+    /// Refuses a record that is too long.
+    pub(crate) fn check_size(&self, record: &[u8]) -> Result<(), Rejection> {
+        if record.len() > self.bytes_max { Err(Rejection::TooLong) } else { Ok(()) }
+    }
+
     /// Scans one record into `tape`.
     pub(crate) fn scan(&mut self, record: &[u8], tape: &mut Tape) -> Result<(), Rejection> {
         tape.entries.clear();
         self.open.clear();
-        if record.len() > self.bytes_max {
-            return Err(Rejection::TooLong);
-        }
-        tape.has_odd_spelling = false;
+        self.check_size(record)?;
         tape.has_superseded = false;
-        tape.is_ascii = record.is_ascii();
-        if !tape.is_ascii {
-            if let Err(error) = std::str::from_utf8(record) {
-                return Err(Rejection::NotUtf8 { offset: offset(error.valid_up_to()) });
-            }
-        }
+        tape.spelling = Spelling { is_ascii: check_text(record)?, has_odd_text: false };
         if space_end(record, 0) == record.len() {
             return Err(Rejection::Empty);
         }
@@ -75,12 +72,56 @@ impl Scanner {
     }
 }
 
+/// Refuses what is not UTF-8; says whether all is ASCII.
+pub(crate) fn check_text(record: &[u8]) -> Result<bool, Rejection> {
+    if record.is_ascii() {
+        return Ok(true);
+    }
+    match std::str::from_utf8(record) {
+        Ok(_) => Ok(false),
+        Err(error) => Err(Rejection::NotUtf8 { offset: offset(error.valid_up_to()) }),
+    }
+}
+
+/// The tape of the record at hand, made when somebody needs it.
+#[derive(Debug)]
+pub(crate) struct LazyTape {
+    pub(crate) scanner: Scanner,
+    pub(crate) tape: Tape,
+    is_made: bool,
+}
+
+impl LazyTape {
+    pub(crate) fn new(scanner: Scanner) -> Self {
+        Self { scanner, tape: Tape::default(), is_made: false }
+    }
+
+    /// To be called once a record.
+    pub(crate) fn begin(&mut self) {
+        self.is_made = false;
+    }
+
+    /// Scans the record, unless that was done.
+    pub(crate) fn make(&mut self, record: &[u8]) -> Result<&mut Tape, Rejection> {
+        if !self.is_made {
+            self.scanner.scan(record, &mut self.tape)?;
+            self.is_made = true;
+        }
+        Ok(&mut self.tape)
+    }
+
+    /// The tape of a record that was accepted already.
+    pub(crate) fn of_accepted(&mut self, record: &[u8]) -> &mut Tape {
+        self.make(record).expect("the reader accepts only what the scanner accepts")
+    }
+}
+
 fn offset(at: usize) -> u32 {
     u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 #[inline]
-fn space_end(bytes: &[u8], mut at: usize) -> usize {
+pub(crate) fn space_end(bytes: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
         at += 1;
     }
@@ -164,7 +205,7 @@ impl Pass<'_> {
                 let (range, escapes, end) = string::<S>(self.bytes, at + 1)?;
                 if escapes == Escapes::Odd {
                     is_oddly_spelled = true;
-                    self.tape.has_odd_spelling = true;
+                    self.tape.spelling.has_odd_text = true;
                 }
                 let is_plain = escapes == Escapes::None;
                 (if is_plain { Kind::Text } else { Kind::EscapedText }, range, end)
@@ -233,7 +274,7 @@ fn range(start: usize, end: usize) -> Range {
 
 /// How a string is spelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Escapes {
+pub(crate) enum Escapes {
     None,
     /// Those that JSON demands, in their short forms.
     Needed,
@@ -263,7 +304,7 @@ fn string<S: StringKernel>(bytes: &[u8], start: usize) -> Result<(Range, Escapes
 }
 
 #[inline]
-fn escape_end(bytes: &[u8], at: usize) -> Result<usize, Wrong> {
+pub(crate) fn escape_end(bytes: &[u8], at: usize) -> Result<usize, Wrong> {
     match bytes.get(at + 1) {
         Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(at + 2),
         Some(b'u') => {
@@ -279,7 +320,7 @@ fn escape_end(bytes: &[u8], at: usize) -> Result<usize, Wrong> {
 }
 
 #[inline]
-fn number_end(bytes: &[u8], start: usize) -> Result<usize, Wrong> {
+pub(crate) fn number_end(bytes: &[u8], start: usize) -> Result<usize, Wrong> {
     let mut at = start;
     if bytes[at] == b'-' {
         at += 1;

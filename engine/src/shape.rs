@@ -29,8 +29,34 @@ pub(crate) struct ShapeId(u32);
 
 const NONE: u32 = u32::MAX;
 
+/// A key with its quotes and colon, as records of tight spelling have it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Token {
+    pub(crate) bytes: [u8; TOKEN_BYTES],
+    /// 0 if the key is longer than a token.
+    pub(crate) len: u8,
+}
+
+/// Longest token.
+pub(crate) const TOKEN_BYTES: usize = 32;
+
+impl Token {
+    fn new(key: &[u8]) -> Self {
+        let mut token = Self { bytes: [0; TOKEN_BYTES], len: 0 };
+        let len = key.len() + 3;
+        if len <= TOKEN_BYTES {
+            token.bytes[0] = b'"';
+            token.bytes[1..=key.len()].copy_from_slice(key);
+            token.bytes[len - 2..len].copy_from_slice(b"\":");
+            token.len = len as u8;
+        }
+        token
+    }
+}
+
 #[derive(Debug)]
 struct Node {
+    token: Token,
     key_start: u32,
     key_len: u32,
     key_is_escaped: bool,
@@ -121,6 +147,18 @@ impl Shapes {
         self.step_slow(from, key, key_is_escaped, index, node)
     }
 
+    /// The key that is likeliest to follow.
+    #[inline(always)]
+    pub(crate) fn guess(&self, from: ShapeId) -> Option<(&Token, Step)> {
+        let guess = self.nodes[from.0 as usize].guesses[0];
+        if guess == NONE {
+            return None;
+        }
+        let node = &self.nodes[guess as usize];
+        let (action, is_repeated) = (node.action, node.is_repeated);
+        Some((&node.token, Step { shape: ShapeId(guess), action, is_repeated }))
+    }
+
     fn step_slow(
         &mut self,
         from: ShapeId,
@@ -187,6 +225,7 @@ impl Shapes {
         let mut added = Node::new(self.keys.len() as u32, key.len() as u32, key_is_escaped, from.0);
         added.action = node.and_then(|node| index.look_up(node, &plain));
         added.is_repeated = self.is_behind(from.0, &plain);
+        added.token = Token::new(key);
         added.depth = self.nodes[from.0 as usize].depth + 1;
         added.sibling = self.nodes[from.0 as usize].first_child;
         self.keys.extend_from_slice(key);
@@ -219,6 +258,7 @@ impl Shapes {
 impl Node {
     fn new(key_start: u32, key_len: u32, key_is_escaped: bool, parent: u32) -> Self {
         Self {
+            token: Token { bytes: [0; TOKEN_BYTES], len: 0 },
             key_start,
             key_len,
             key_is_escaped,

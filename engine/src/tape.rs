@@ -28,6 +28,23 @@ pub(crate) enum Kind {
     Object,
 }
 
+/// A value where it stands in the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Value {
+    /// A text between its quotes, all else as it stands; of containers at least the bracket.
+    pub(crate) range: Range,
+    pub(crate) kind: Kind,
+    /// See [`Entry::is_oddly_spelled`].
+    pub(crate) is_oddly_spelled: bool,
+}
+
+impl Entry {
+    pub(crate) fn value(&self) -> Value {
+        let is_oddly_spelled = self.is_oddly_spelled;
+        Value { range: self.value, kind: self.kind, is_oddly_spelled }
+    }
+}
+
 /// One value, with its key if it is a member of an object.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
@@ -45,16 +62,22 @@ pub(crate) struct Entry {
     pub(crate) is_superseded: bool,
 }
 
+/// How a record's texts are spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Spelling {
+    /// Every byte of the record is ASCII.
+    pub(crate) is_ascii: bool,
+    /// Some text is oddly spelled.
+    pub(crate) has_odd_text: bool,
+}
+
 /// The entries of a record, depth first. The first is the record itself.
 #[derive(Debug, Default)]
 pub(crate) struct Tape {
     pub(crate) entries: Vec<Entry>,
-    /// Some text is oddly spelled.
-    pub(crate) has_odd_spelling: bool,
+    pub(crate) spelling: Spelling,
     /// Some member is marked as superseded.
     pub(crate) has_superseded: bool,
-    /// Every byte of the record is ASCII.
-    pub(crate) is_ascii: bool,
 }
 
 impl Tape {

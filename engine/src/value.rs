@@ -5,7 +5,7 @@
 
 use crate::decimal::Decimal;
 use crate::index::FieldValue;
-use crate::tape::{Entry, Kind, Range};
+use crate::tape::{Kind, Range, Value};
 use crate::text;
 
 /// Where the texts of a value are.
@@ -20,7 +20,6 @@ struct TextPlace {
 /// A value whose texts are made when somebody asks.
 pub(crate) struct LazyValue<'a> {
     pub(crate) record: &'a [u8],
-    pub(crate) entries: &'a [Entry],
     pub(crate) value: &'a mut FieldValue,
     pub(crate) texts: &'a mut Texts,
 }
@@ -28,17 +27,17 @@ pub(crate) struct LazyValue<'a> {
 impl<'a> LazyValue<'a> {
     /// Its kind.
     pub(crate) fn kind(&self) -> Kind {
-        self.entries[self.value.entry as usize].kind
+        self.value.value.kind
     }
 
     /// Its bytes as they stand in the record; of a text without the quotes.
     pub(crate) fn raw(&self) -> &'a [u8] {
-        self.entries[self.value.entry as usize].value.of(self.record)
+        self.value.value.range.of(self.record)
     }
 
     /// Its texts.
     pub(crate) fn view(&mut self) -> ValueView<'_> {
-        self.texts.view(self.record, self.entries, self.value)
+        self.texts.view(self.record, self.value)
     }
 }
 
@@ -88,21 +87,19 @@ impl Texts {
     pub(crate) fn view<'a>(
         &'a mut self,
         record: &'a [u8],
-        entries: &[Entry],
         value: &mut FieldValue,
     ) -> ValueView<'a> {
-        let entry = &entries[value.entry as usize];
         let place = match value.text {
             Some(place) => place,
             None => {
                 let place = self.places.len() as u32;
-                let made = self.make(record, entry);
+                let made = self.make(record, value.value);
                 self.places.push(made);
                 value.text = Some(place);
                 place
             }
         };
-        self.at(record, entry.kind, place)
+        self.at(record, value.value.kind, place)
     }
 
     fn at<'a>(&'a self, record: &'a [u8], kind: Kind, place: u32) -> ValueView<'a> {
@@ -111,15 +108,15 @@ impl Texts {
         ValueView { kind, plain: place.plain.of(plain), folded: place.folded.of(&self.buf) }
     }
 
-    fn make(&mut self, record: &[u8], entry: &Entry) -> TextPlace {
-        let (plain, plain_is_raw) = match entry.kind {
+    fn make(&mut self, record: &[u8], value: Value) -> TextPlace {
+        let (plain, plain_is_raw) = match value.kind {
             Kind::EscapedText => {
                 let start = self.buf.len() as u32;
-                text::unescape(entry.value.of(record), &mut self.buf);
+                text::unescape(value.range.of(record), &mut self.buf);
                 (Range { start, end: self.buf.len() as u32 }, false)
             }
             Kind::Null | Kind::Array | Kind::Object => (Range::default(), true),
-            _ => (entry.value, true),
+            _ => (value.range, true),
         };
         let start = self.buf.len() as u32;
         if plain_is_raw {

@@ -1,6 +1,8 @@
 //! The plain twins of the vector kernels.
 
-use super::{FINGERPRINT, StringKernel, TeddyMasks};
+use super::{FINGERPRINT, ReadKernel, StringEnd, StringKernel, TeddyMasks};
+use crate::scan::escape_end;
+use crate::shape::Token;
 
 pub(crate) struct Scalar;
 
@@ -12,6 +14,41 @@ impl StringKernel for Scalar {
             .position(|b| *b == b'"' || *b == b'\\' || *b < 0x20)
             .map_or(bytes.len(), |offset| at + offset)
     }
+}
+
+impl ReadKernel for Scalar {
+    #[inline]
+    fn string_end(bytes: &[u8], start: usize) -> Option<StringEnd> {
+        by_plain_runs::<Self>(bytes, start)
+    }
+
+    #[inline]
+    fn has_token(bytes: &[u8], at: usize, token: &Token) -> bool {
+        has_token(bytes, at, token)
+    }
+}
+
+/// See [`ReadKernel::string_end`]: from one special character to the next.
+pub(crate) fn by_plain_runs<S: StringKernel>(bytes: &[u8], start: usize) -> Option<StringEnd> {
+    let mut end = StringEnd { quote: start, has_escapes: false, is_odd: false };
+    loop {
+        end.quote = S::plain_end(bytes, end.quote);
+        match bytes.get(end.quote)? {
+            b'"' => return Some(end),
+            b'\\' => {
+                end.has_escapes = true;
+                end.is_odd |= matches!(bytes.get(end.quote + 1), Some(b'u' | b'/'));
+                end.quote = escape_end(bytes, end.quote).ok()?;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// See [`ReadKernel::has_token`].
+pub(crate) fn has_token(bytes: &[u8], at: usize, token: &Token) -> bool {
+    let token = &token.bytes[..usize::from(token.len)];
+    !token.is_empty() && bytes[at..].starts_with(token)
 }
 
 /// See [`Isa::teddy`](super::Isa::teddy).

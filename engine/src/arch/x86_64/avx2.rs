@@ -2,20 +2,38 @@
 
 use std::arch::x86_64::{
     __m128i, __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_set1_epi8,
+    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_set1_epi8,
     _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
 };
 
-use crate::arch::{FINGERPRINT, TeddyMasks};
+use crate::arch::escape::EscapeState;
+use crate::arch::{FINGERPRINT, ReadKernel, StringEnd, Task, TeddyMasks, scalar};
+use crate::shape::{TOKEN_BYTES, Token};
 
-/// The proof that this CPU has AVX2.
+/// The proof that this CPU has AVX2 and the bit instructions that came with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Avx2(());
 
 impl Avx2 {
-    /// `None` when this CPU has no AVX2.
+    /// `None` when this CPU lacks one of them.
     pub(crate) fn new() -> Option<Self> {
-        std::is_x86_feature_detected!("avx2").then_some(Self(()))
+        let has_all = std::is_x86_feature_detected!("avx2")
+            && std::is_x86_feature_detected!("bmi1")
+            && std::is_x86_feature_detected!("bmi2")
+            && std::is_x86_feature_detected!("lzcnt")
+            && std::is_x86_feature_detected!("popcnt");
+        has_all.then_some(Self(()))
+    }
+
+    /// See [`Isa::run`](crate::arch::Isa::run).
+    #[inline]
+    pub(crate) fn run<T: Task>(self, task: T) -> T::Output {
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+        fn with_avx2<T: Task>(task: T) -> T::Output {
+            task.run::<Avx2>()
+        }
+        // SAFETY: `self` exists, so the CPU has these features.
+        unsafe { with_avx2(task) }
     }
 
     /// See [`Isa::teddy`](crate::arch::Isa::teddy).
@@ -28,6 +46,92 @@ impl Avx2 {
     ) -> usize {
         // SAFETY: `self` exists, so the CPU has AVX2.
         unsafe { teddy(masks, text, candidate) }
+    }
+}
+
+/// The kernel's functions are to be called inside [`Avx2::run`], into which they are inlined.
+impl ReadKernel for Avx2 {
+    #[inline(always)]
+    fn string_end(bytes: &[u8], start: usize) -> Option<StringEnd> {
+        let mut at = start;
+        let mut escapes = EscapeState::default();
+        loop {
+            let mut tail = [0u8; 64];
+            let block: &[u8; 64] = match bytes.get(at..).and_then(<[u8]>::first_chunk) {
+                Some(block) => block,
+                None => {
+                    let rest = bytes.get(at..)?;
+                    tail[..rest.len()].copy_from_slice(rest);
+                    &tail
+                }
+            };
+            // SAFETY: callers are inside `Avx2::run`, which only a value of `Avx2` can reach.
+            let masks = unsafe { StringMasks::new(block) };
+            if masks.slashes == 0 && escapes.carry == 0 {
+                let special = masks.quotes | masks.controls;
+                if special != 0 {
+                    let first = special.trailing_zeros();
+                    let is_quote = masks.quotes >> first & 1 == 1;
+                    return is_quote.then_some(escapes.end(at + first as usize));
+                }
+            } else if let Some(end) =
+                escapes.block(block, masks.quotes, masks.slashes, masks.controls, bytes, at)?
+            {
+                return Some(end);
+            }
+            at += 64;
+        }
+    }
+
+    #[inline(always)]
+    fn has_token(bytes: &[u8], at: usize, token: &Token) -> bool {
+        match bytes.get(at..).and_then(<[u8]>::first_chunk::<TOKEN_BYTES>) {
+            Some(window) => {
+                // SAFETY: callers are inside `Avx2::run`; both arrays have thirty-two bytes.
+                let same = unsafe {
+                    let a = _mm256_loadu_si256(window.as_ptr().cast::<__m256i>());
+                    let b = _mm256_loadu_si256(token.bytes.as_ptr().cast::<__m256i>());
+                    _mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)) as u32
+                };
+                // All of the token's bytes, and it has some.
+                token.len > 0 && (same | (u64::MAX << token.len) as u32) == u32::MAX
+            }
+            None => scalar::has_token(bytes, at, token),
+        }
+    }
+}
+
+/// Which of sixty-four bytes are special in a string, one bit each.
+struct StringMasks {
+    quotes: u64,
+    slashes: u64,
+    controls: u64,
+}
+
+impl StringMasks {
+    /// # Safety
+    /// The CPU has AVX2.
+    #[inline(always)]
+    unsafe fn new(block: &[u8; 64]) -> Self {
+        let mut masks = Self { quotes: 0, slashes: 0, controls: 0 };
+        for half in 0..2 {
+            // SAFETY: the block has thirty-two bytes at each half; the CPU has AVX2.
+            let (quotes, slashes, controls) = unsafe {
+                let v = _mm256_loadu_si256(block.as_ptr().add(32 * half).cast::<__m256i>());
+                let quotes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'"' as i8));
+                let slashes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'\\' as i8));
+                let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
+                (
+                    _mm256_movemask_epi8(quotes) as u32,
+                    _mm256_movemask_epi8(slashes) as u32,
+                    _mm256_movemask_epi8(controls) as u32,
+                )
+            };
+            masks.quotes |= u64::from(quotes) << (32 * half);
+            masks.slashes |= u64::from(slashes) << (32 * half);
+            masks.controls |= u64::from(controls) << (32 * half);
+        }
+        masks
     }
 }
 

@@ -5,7 +5,9 @@ use std::arch::x86_64::{
     _mm_set1_epi8,
 };
 
-use crate::arch::{StringKernel, scalar::Scalar};
+use crate::arch::scalar::{self, Scalar};
+use crate::arch::{ReadKernel, StringEnd, StringKernel};
+use crate::shape::Token;
 
 pub(crate) struct Sse2;
 
@@ -28,5 +30,17 @@ impl StringKernel for Sse2 {
             at += 16;
         }
         Scalar::plain_end(bytes, at)
+    }
+}
+
+impl ReadKernel for Sse2 {
+    #[inline]
+    fn string_end(bytes: &[u8], start: usize) -> Option<StringEnd> {
+        scalar::by_plain_runs::<Self>(bytes, start)
+    }
+
+    #[inline]
+    fn has_token(bytes: &[u8], at: usize, token: &Token) -> bool {
+        scalar::has_token(bytes, at, token)
     }
 }

@@ -1,0 +1,71 @@
+//! Escapes of a JSON string, sixty-four bytes at a time, by arithmetic on bits.
+//!
+//! Which characters are escaped follows from where runs of backslashes begin and how long they are;
+//! the carry of a subtraction finds the ends of all runs at once, as simdjson does it (Langdale and
+//! Lemire, 2019).
+
+use super::StringEnd;
+
+/// What one block says to the next.
+#[derive(Debug, Default)]
+pub(crate) struct EscapeState {
+    /// 1 if the first character of the next block is escaped.
+    pub(crate) carry: u64,
+    has_escapes: bool,
+    is_odd: bool,
+}
+
+const ODD_BITS: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+
+impl EscapeState {
+    /// The end of the string at a quote.
+    #[inline(always)]
+    pub(crate) fn end(&self, quote: usize) -> StringEnd {
+        StringEnd { quote, has_escapes: self.has_escapes, is_odd: self.is_odd }
+    }
+
+    /// Takes a block with backslashes, which begins at `at` of `bytes`, in. The outer `None`: the
+    /// string is wrong. The inner: it goes on.
+    #[inline(always)]
+    pub(crate) fn block(
+        &mut self,
+        block: &[u8; 64],
+        quotes: u64,
+        slashes: u64,
+        controls: u64,
+        bytes: &[u8],
+        at: usize,
+    ) -> Option<Option<StringEnd>> {
+        let starts = slashes & !self.carry;
+        let codes = ((starts << 1) | ODD_BITS).wrapping_sub(starts) ^ ODD_BITS;
+        let escaped = codes ^ (slashes | self.carry);
+        let special = (quotes & !escaped) | controls;
+        // Up to and with the string's end, or all.
+        let inside = if special == 0 { u64::MAX } else { special ^ (special - 1) };
+        let mut to_check = escaped & inside & !(quotes | slashes);
+        self.has_escapes |= (slashes | self.carry) & inside != 0;
+        while to_check != 0 {
+            let place = to_check.trailing_zeros() as usize;
+            to_check &= to_check - 1;
+            match block[place] {
+                b'b' | b'f' | b'n' | b'r' | b't' => {}
+                b'/' => self.is_odd = true,
+                b'u' => {
+                    self.is_odd = true;
+                    let digits = bytes.get(at + place + 1..at + place + 5)?;
+                    if !digits.iter().all(u8::is_ascii_hexdigit) {
+                        return None;
+                    }
+                }
+                _ => return None,
+            }
+        }
+        self.carry = (codes & slashes) >> 63;
+        if special == 0 {
+            return Some(None);
+        }
+        let first = special.trailing_zeros();
+        let is_quote = quotes >> first & 1 == 1;
+        is_quote.then_some(Some(self.end(at + first as usize)))
+    }
+}
