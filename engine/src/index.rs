@@ -46,6 +46,10 @@ pub(crate) struct RecordFields {
     pub(crate) values: Vec<FieldValue>,
     /// Dotted fields that an object around us holds by a key of their whole name.
     shadows: Vec<FieldId>,
+    /// Every text and number that counts, in the order of the record; filled if `lists_leaves`.
+    pub(crate) leaves: Vec<Value>,
+    /// Some atom looks at every value.
+    pub(crate) lists_leaves: bool,
     /// A key was met that its object had before: the entries have to be marked.
     met_repeated: bool,
     /// Superseded members are marked on the tape.
@@ -70,9 +74,11 @@ struct Source<'a> {
 }
 
 impl RecordFields {
-    pub(crate) fn new(index: &FieldIndex) -> Self {
+    pub(crate) fn new(index: &FieldIndex, lists_leaves: bool) -> Self {
         Self {
             epoch: 0,
+            leaves: Vec::new(),
+            lists_leaves,
             slots: vec![Slot::default(); index.len()],
             present: Vec::new(),
             values: Vec::new(),
@@ -103,21 +109,31 @@ impl RecordFields {
             self.object(&source, shapes, 0, Some(ROOT));
             self.is_marked = true;
         }
+        if self.lists_leaves {
+            self.mark_all(record, tape, index, shapes);
+            self.list_leaves(tape);
+        }
     }
 
     /// Lists every text and number of the record under [`KEYWORDS`], unless that was done before.
-    pub(crate) fn list_keywords(
-        &mut self,
-        record: &[u8],
-        tape: &mut Tape,
-        index: &FieldIndex,
-        shapes: &mut Shapes,
-    ) {
+    pub(crate) fn list_keywords(&mut self) {
         if self.has(KEYWORDS) {
             return;
         }
-        self.mark_all(record, tape, index, shapes);
         self.slots[KEYWORDS.0 as usize] = Slot { epoch: self.epoch, first: END, last: END };
+        for i in 0..self.leaves.len() {
+            self.push(KEYWORDS, self.leaves[i]);
+        }
+    }
+
+    /// The leaf that holds the bytes `start..end` of the record, if one does.
+    pub(crate) fn leaf_at(&self, start: usize, end: usize) -> Option<u32> {
+        let behind = self.leaves.partition_point(|leaf| leaf.range.start as usize <= start);
+        let at = behind.checked_sub(1)?;
+        (end <= self.leaves[at].range.end as usize).then_some(at as u32)
+    }
+
+    fn list_leaves(&mut self, tape: &Tape) {
         let mut at = 0;
         while let Some(entry) = tape.entries.get(at as usize) {
             if entry.is_superseded {
@@ -125,14 +141,14 @@ impl RecordFields {
                 continue;
             }
             if matches!(entry.kind, Kind::Text | Kind::EscapedText | Kind::Number) {
-                self.push(KEYWORDS, entry.value());
+                self.leaves.push(entry.value());
             }
             at += 1;
         }
     }
 
     /// Sees to it that superseded members are marked in every object, also where no field can be.
-    pub(crate) fn mark_all(
+    fn mark_all(
         &mut self,
         record: &[u8],
         tape: &mut Tape,
@@ -160,6 +176,7 @@ impl RecordFields {
         self.present.clear();
         self.values.clear();
         self.shadows.clear();
+        self.leaves.clear();
         self.met_repeated = false;
         self.is_marked = false;
     }
@@ -351,7 +368,6 @@ impl RecordFields {
 
     /// Marks every member that a later one of the same object supersedes.
     fn mark_superseded(&mut self, record: &[u8], tape: &mut Tape) {
-        tape.has_superseded = true;
         for object in 0..tape.entries.len() as u32 {
             if tape.entries[object as usize].kind != Kind::Object {
                 continue;

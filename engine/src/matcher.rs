@@ -19,9 +19,9 @@ use crate::field_ref;
 use crate::index::{END, FieldValue, RecordFields};
 use crate::memo::Memo;
 use crate::reader::Reader;
-use crate::scan::{LazyTape, Scanner, check_text};
+use crate::scan::{Scanner, check_text};
 use crate::shape::Shapes;
-use crate::tape::{Kind, Spelling, Value};
+use crate::tape::{Kind, Spelling, Tape, Value};
 use crate::value::{LazyValue, Texts};
 use crate::{Plan, Rejection, RuleId};
 
@@ -70,7 +70,8 @@ pub struct Matcher {
     config: MatcherConfig,
     counters: Counters,
     reader: Reader,
-    tape: LazyTape,
+    scanner: Scanner,
+    tape: Tape,
     spelling: Spelling,
     shapes: Shapes,
     fields: RecordFields,
@@ -166,8 +167,6 @@ macro_rules! asked {
         Asked {
             plan: $plan,
             record: $record,
-            tape: &mut $matcher.tape,
-            shapes: &mut $matcher.shapes,
             fields: &mut $matcher.fields,
             texts: &mut $matcher.texts,
             atoms: &mut $matcher.atoms,
@@ -183,10 +182,11 @@ impl Matcher {
         let patterns = matchers.map(FieldMatcher::patterns_max).max();
         Self {
             reader: Reader::new(config.depth_max),
-            tape: LazyTape::new(Scanner::new(config.depth_max, config.record_bytes_max)),
+            scanner: Scanner::new(config.depth_max, config.record_bytes_max),
+            tape: Tape::default(),
             spelling: Spelling::default(),
             shapes: Shapes::new(&plan.fields),
-            fields: RecordFields::new(&plan.fields),
+            fields: RecordFields::new(&plan.fields, plan.has_keywords),
             texts: Texts::default(),
             memo: Memo::new(plan.fields.len()),
             found: Found::new(plan.atoms.len(), patterns.unwrap_or(0)),
@@ -281,8 +281,7 @@ impl Matcher {
 
     /// Steps 2 and 3: by the reader, which knows the records that most are, or by scanning to a tape.
     fn read(&mut self, plan: &Plan, record: &[u8]) -> Result<(), Rejection> {
-        self.tape.begin();
-        self.tape.scanner.check_size(record)?;
+        self.scanner.check_size(record)?;
         self.spelling.is_ascii = check_text(record)?;
         self.shapes.begin_record();
         if self.config.reader {
@@ -292,9 +291,9 @@ impl Matcher {
                 return Ok(());
             }
         }
-        let tape = self.tape.make(record)?;
-        self.spelling = tape.spelling;
-        self.fields.index(record, tape, &plan.fields, &mut self.shapes);
+        self.scanner.scan(record, &mut self.tape)?;
+        self.spelling = self.tape.spelling;
+        self.fields.index(record, &mut self.tape, &plan.fields, &mut self.shapes);
         Ok(())
     }
 
@@ -360,18 +359,23 @@ impl Matcher {
         for atom in &keywords.present {
             fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
         }
-        let (tape, atoms, candidates) = (&mut self.tape, &self.atoms, &mut self.candidates);
+        let (fields, atoms, candidates) = (&self.fields, &self.atoms, &mut self.candidates);
         candidates.begin();
         keywords.find_literals(record, |atom, start, end| {
             if atoms.get(atom) != Some(true) {
-                if let Some(entry) = tape.of_accepted(record).leaf_at(start, end) {
-                    candidates.add(atom, entry);
+                if let Some(leaf) = fields.leaf_at(start, end) {
+                    candidates.add(atom, leaf);
                 }
             }
         });
         for i in 0..self.candidates.pairs.len() {
-            let (atom, entry) = self.candidates.pairs[i];
-            if self.atoms.get(atom) != Some(true) && self.keyword_holds(plan, record, atom, entry) {
+            let (atom, leaf) = self.candidates.pairs[i];
+            if self.atoms.get(atom) == Some(true) {
+                continue;
+            }
+            let mut value =
+                FieldValue { value: self.fields.leaves[leaf as usize], next: END, text: None };
+            if plan.probes[atom.0 as usize].holds(&self.texts.view(record, &mut value)) {
                 fire(plan, &[atom], &mut self.atoms, &mut self.woken);
             }
         }
@@ -381,29 +385,8 @@ impl Matcher {
         }
     }
 
-    /// Whether a keyword's test holds for the value at `entry`, and that value counts.
-    fn keyword_holds(&mut self, plan: &Plan, record: &[u8], atom: AtomId, entry: u32) -> bool {
-        let probe = &plan.probes[atom.0 as usize];
-        let entry = self.tape.of_accepted(record).entries[entry as usize];
-        let is_searched = matches!(entry.kind, Kind::Text | Kind::EscapedText | Kind::Number);
-        let mut value = FieldValue { value: entry.value(), next: END, text: None };
-        if !is_searched || !probe.holds(&self.texts.view(record, &mut value)) {
-            return false;
-        }
-        let tape = self.tape.of_accepted(record);
-        self.fields.mark_all(record, tape, &plan.fields, &mut self.shapes);
-        if !tape.has_superseded {
-            return true;
-        }
-        // Some key is repeated: only the values that count are asked.
-        let mut asked = asked!(self, plan, record);
-        asked.list_keywords();
-        asked.value_holds(KEYWORDS, probe)
-    }
-
     fn match_keywords_by_value(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
-        let tape = self.tape.of_accepted(record);
-        self.fields.list_keywords(record, tape, &plan.fields, &mut self.shapes);
+        self.fields.list_keywords();
         let mut at = self.fields.first(KEYWORDS);
         while at != END {
             let value = self.fields.values[at as usize];
@@ -449,7 +432,7 @@ fn fire(plan: &Plan, holding: &[AtomId], atoms: &mut AtomStates, woken: &mut Wok
 #[derive(Debug)]
 struct Candidates {
     epoch: u32,
-    /// By atom: the record and the entry it was last added for.
+    /// By atom: the record and the leaf it was last added for.
     last: Vec<(u32, u32)>,
     pairs: Vec<(AtomId, u32)>,
 }
@@ -464,11 +447,11 @@ impl Candidates {
         }
     }
 
-    fn add(&mut self, atom: AtomId, entry: u32) {
+    fn add(&mut self, atom: AtomId, leaf: u32) {
         let last = &mut self.last[atom.0 as usize];
-        if *last != (self.epoch, entry) {
-            *last = (self.epoch, entry);
-            self.pairs.push((atom, entry));
+        if *last != (self.epoch, leaf) {
+            *last = (self.epoch, leaf);
+            self.pairs.push((atom, leaf));
         }
     }
 }
@@ -477,8 +460,6 @@ impl Candidates {
 struct Asked<'a> {
     plan: &'a Plan,
     record: &'a [u8],
-    tape: &'a mut LazyTape,
-    shapes: &'a mut Shapes,
     fields: &'a mut RecordFields,
     texts: &'a mut Texts,
     atoms: &'a mut AtomStates,
@@ -500,7 +481,7 @@ impl Record for Asked<'_> {
         }
         self.lazy += 1;
         if atom.field == KEYWORDS {
-            self.list_keywords();
+            self.fields.list_keywords();
         }
         let holds = match &self.plan.probes[id.0 as usize] {
             Probe::Field(probe) => self.field_holds(atom.field, *probe),
@@ -512,11 +493,6 @@ impl Record for Asked<'_> {
 }
 
 impl Asked<'_> {
-    fn list_keywords(&mut self) {
-        let tape = self.tape.of_accepted(self.record);
-        self.fields.list_keywords(self.record, tape, &self.plan.fields, self.shapes);
-    }
-
     fn value_holds(&mut self, field: FieldId, probe: &Probe) -> bool {
         let mut at = self.fields.first(field);
         while at != END {

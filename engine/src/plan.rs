@@ -83,6 +83,8 @@ pub struct Plan {
     pub(crate) programs: Lists<Op>,
     /// The eager atoms that look at every value of the record.
     pub(crate) keywords: Option<FieldMatcher>,
+    /// Some atom, eager or not, looks at every value of the record.
+    pub(crate) has_keywords: bool,
     rules: Vec<PlanRule>,
 }
 
@@ -259,6 +261,7 @@ impl PlanBuilder {
             .collect();
         let mut wakes = Lists::default();
         woken.into_iter().for_each(|rules| wakes.push(rules));
+        let has_keywords = self.atoms.iter().any(|atom| atom.field == KEYWORDS);
         Plan {
             fields: self.fields,
             atoms: self.atoms,
@@ -268,6 +271,7 @@ impl PlanBuilder {
             always,
             programs: self.programs,
             keywords,
+            has_keywords,
             rules: self.rules,
         }
     }

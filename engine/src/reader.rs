@@ -7,7 +7,8 @@
 //!
 //! # Soundness
 //! The reader may give up (`None`) on any record, and does on everything unusual: wrong JSON, repeated
-//! or escaped keys, shapes that are full, arrays of objects that hold fields. The caller then takes
+//! or escaped keys, shapes that are full, arrays of objects that hold fields, and,
+//! where leaves are listed, objects in which no field can be (their keys may repeat). The caller then takes
 //! the way by the tape, which decides alone what is refused. What the reader does accept, the scanner
 //! accepts, and the fields are the same: `tests/reader.rs` and the differential test compare both.
 
@@ -172,6 +173,13 @@ impl Pass<'_> {
         (!step.is_repeated).then_some((step, space_end(self.record, colon + 1)))
     }
 
+    #[inline(always)]
+    fn leaf(&mut self, value: Value) {
+        if self.fields.lists_leaves {
+            self.fields.leaves.push(value);
+        }
+    }
+
     /// Reads a value; of an object to go into, only its bracket. Where it ends, and the node to go on
     /// from.
     #[inline(always)]
@@ -205,14 +213,18 @@ impl Pass<'_> {
         self.has_odd_text |= is_odd;
         let kind = if has_escapes { Kind::EscapedText } else { Kind::Text };
         let range = Range { start: at as u32 + 1, end: quote as u32 };
-        Some((Value { range, kind, is_oddly_spelled: is_odd }, quote + 1))
+        let value = Value { range, kind, is_oddly_spelled: is_odd };
+        self.leaf(value);
+        Some((value, quote + 1))
     }
 
     #[inline(always)]
     fn number(&mut self, at: usize) -> Option<(Value, usize)> {
         let end = number_end(self.record, at).ok()?;
         let range = Range { start: at as u32, end: end as u32 };
-        Some((Value { range, kind: Kind::Number, is_oddly_spelled: false }, end))
+        let value = Value { range, kind: Kind::Number, is_oddly_spelled: false };
+        self.leaf(value);
+        Some((value, end))
     }
 
     #[inline]
@@ -306,6 +318,9 @@ impl Pass<'_> {
                         return None;
                     }
                     let is_object = record[at] == b'{';
+                    if is_object && self.fields.lists_leaves {
+                        return None;
+                    }
                     open.push(is_object);
                     at = space_end(record, at + 1);
                     let close = if is_object { b'}' } else { b']' };

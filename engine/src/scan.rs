@@ -51,7 +51,6 @@ impl Scanner {
         tape.entries.clear();
         self.open.clear();
         self.check_size(record)?;
-        tape.has_superseded = false;
         tape.spelling = Spelling { is_ascii: check_text(record)?, has_odd_text: false };
         if space_end(record, 0) == record.len() {
             return Err(Rejection::Empty);
@@ -80,39 +79,6 @@ pub(crate) fn check_text(record: &[u8]) -> Result<bool, Rejection> {
     match std::str::from_utf8(record) {
         Ok(_) => Ok(false),
         Err(error) => Err(Rejection::NotUtf8 { offset: offset(error.valid_up_to()) }),
-    }
-}
-
-/// The tape of the record at hand, made when somebody needs it.
-#[derive(Debug)]
-pub(crate) struct LazyTape {
-    pub(crate) scanner: Scanner,
-    pub(crate) tape: Tape,
-    is_made: bool,
-}
-
-impl LazyTape {
-    pub(crate) fn new(scanner: Scanner) -> Self {
-        Self { scanner, tape: Tape::default(), is_made: false }
-    }
-
-    /// To be called once a record.
-    pub(crate) fn begin(&mut self) {
-        self.is_made = false;
-    }
-
-    /// Scans the record, unless that was done.
-    pub(crate) fn make(&mut self, record: &[u8]) -> Result<&mut Tape, Rejection> {
-        if !self.is_made {
-            self.scanner.scan(record, &mut self.tape)?;
-            self.is_made = true;
-        }
-        Ok(&mut self.tape)
-    }
-
-    /// The tape of a record that was accepted already.
-    pub(crate) fn of_accepted(&mut self, record: &[u8]) -> &mut Tape {
-        self.make(record).expect("the reader accepts only what the scanner accepts")
     }
 }
 

@@ -76,21 +76,9 @@ pub(crate) struct Spelling {
 pub(crate) struct Tape {
     pub(crate) entries: Vec<Entry>,
     pub(crate) spelling: Spelling,
-    /// Some member is marked as superseded.
-    pub(crate) has_superseded: bool,
 }
 
 impl Tape {
-    /// The leaf value that holds the bytes `start..end`, if one does.
-    pub(crate) fn leaf_at(&self, start: usize, end: usize) -> Option<u32> {
-        // Values begin in the order of their entries.
-        let behind = self.entries.partition_point(|entry| entry.value.start as usize <= start);
-        let at = behind.checked_sub(1)?;
-        let entry = &self.entries[at];
-        let is_leaf = !matches!(entry.kind, Kind::Array | Kind::Object);
-        (is_leaf && end <= entry.value.end as usize).then_some(at as u32)
-    }
-
     /// The indices of the values directly inside the container at `parent`.
     pub(crate) fn children(&self, parent: u32) -> Children<'_> {
         Children { tape: self, at: parent + 1, end: self.entries[parent as usize].next }
