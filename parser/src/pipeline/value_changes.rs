@@ -64,6 +64,10 @@ fn changed_test(
         let pattern = Pattern::new([Part::Literal(number.text.clone())]);
         return Ok(Some(vec![Test::Text { pattern, cased: false }]));
     }
+    if let (T::ConvertType(ValueType::Text), Test::Bool(value)) = (transformation, test) {
+        let pattern = Pattern::new([Part::Literal(value.to_string())]);
+        return Ok(Some(vec![Test::Text { pattern, cased: false }]));
+    }
     let Test::Text { pattern, cased } = test else { return Ok(None) };
     let text = |pattern| Ok(Some(vec![Test::Text { pattern, cased: *cased }]));
     match transformation {

@@ -29,6 +29,20 @@ fn they_are_without_findings() {
 }
 
 #[test]
+fn the_reference_names_every_transformation_and_condition() {
+    use crate::pipeline::{condition, transformation};
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/pipelines.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let conditions =
+        [condition::RULE_CONDITIONS, condition::ITEM_CONDITIONS, condition::FIELD_CONDITIONS];
+    for (name, _) in transformation::TRANSFORMATIONS.iter().chain(conditions.into_iter().flatten())
+    {
+        assert!(text.contains(&format!("`{name}`")), "`{name}` is not in the reference");
+    }
+}
+
+#[test]
 fn windows_routes_by_channel() {
     let sel = "  s: {F: x}\n  condition: s\n";
     for (source, expected) in [
@@ -61,6 +75,33 @@ fn windows_knows_the_fields_of_the_security_log() {
         under("windows", &text),
         "(([Channel=Microsoft-Windows-Sysmon/Operational & EventID=#1] and [Image=x & IntegrityLevel=System]) or \
          ([Channel=Security & EventID=#4688] and [NewProcessName=x & MandatoryLabel=S-1-16-16384]))"
+    );
+}
+
+#[test]
+fn windows_spells_values_as_the_security_log_does() {
+    let text = with_source(
+        "{product: windows, category: network_connection}",
+        r"  s: {Image|startswith: 'C:\Windows\', Initiated: true}
+  condition: s
+",
+    );
+    assert!(
+        under("windows", &text)
+            .contains(r"[Application=\device\harddiskvolume*\Windows\* & Direction=%%14593]"),
+        "{}",
+        under("windows", &text)
+    );
+    let text = with_source(
+        "{product: windows, category: registry_set}",
+        r"  s: {TargetObject|startswith: 'HKLM\System\CurrentControlSet\Services'}
+  condition: s
+",
+    );
+    let shown = under("windows", &text);
+    assert!(
+        shown.contains(r"ObjectName=\REGISTRY\MACHINE\System\ControlSet*\Services*"),
+        "{shown}"
     );
 }
 

@@ -85,7 +85,7 @@ fn values_are_changed() {
         ("type: set_value, value: 5, force_type: str", "F: b", "F=5"),
         ("type: set_value, value: '5', force_type: num", "F: b", "F=#5"),
         ("type: set_value, value: ~", "F: b", "F=null"),
-        ("type: convert_type, target_type: str", "F: [1, b, ~]", "F=1,b,null"),
+        ("type: convert_type, target_type: str", "F: [1, b, true, ~]", "F=1,b,true,null"),
         ("type: convert_type, target_type: num", "F: ['1', 2]", "F=#1,#2"),
         (
             "type: convert_type, target_type: num",
