@@ -1,6 +1,7 @@
 //! One module per command. Each has its arguments and a `run` that returns the exit status.
 
 pub(crate) mod demo;
+pub(crate) mod fields;
 pub(crate) mod lint;
 pub(crate) mod match_events;
 pub(crate) mod rules;

@@ -7,7 +7,9 @@ mod commands;
 mod demo_samples;
 mod diagnostics;
 mod exit;
+mod field_census;
 mod match_output;
+mod pipelines;
 mod process;
 mod progress;
 mod rule_records;
@@ -42,6 +44,7 @@ struct Cli {
 enum Command {
     Demo(commands::demo::DemoArgs),
     Match(commands::match_events::MatchArgs),
+    Fields(commands::fields::FieldsArgs),
     Lint(commands::lint::LintArgs),
     Run(commands::run::RunArgs),
     Rules(commands::rules::RulesArgs),
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Match(args) => commands::match_events::run(&args),
+        Command::Fields(args) => commands::fields::run(&args),
         Command::Lint(args) => commands::lint::run(&args),
         Command::Run(args) => commands::run::run(&args),
         Command::Rules(args) => commands::rules::run(&args),

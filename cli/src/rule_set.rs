@@ -9,11 +9,12 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use sigmill_codegen::CompileOptions;
 use sigmill_engine::Plan;
-use sigmill_parser::{Document, FieldMapping, LineIndex, Rule, Severity};
+use sigmill_parser::{Document, FieldMapping, LineIndex, Pipelines, Rule, Severity};
 use sigmill_runtime::rule_files::{self, LoadedDocument, LoadedRule, RuleFiles};
 
 use crate::diagnostics::{Finding, code};
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::pipelines;
 use crate::stdio::{counted, say};
 
 /// A compiled rule set.
@@ -40,9 +41,12 @@ pub(crate) struct PlacedRule {
 pub(crate) fn load(
     paths: &[PathBuf],
     field_mapping: FieldMapping,
+    pipelines: &Pipelines,
     is_strict: bool,
 ) -> Result<RuleSet, Failure> {
-    let loaded = rule_files::load(paths).or_exit(Exit::Usage)?;
+    let options = pipelines::parse_options(pipelines);
+    let mut loaded = rule_files::load_with(paths, &options).or_exit(Exit::Usage)?;
+    let applied = pipelines::apply(pipelines, &mut loaded);
     let rules = loaded.compile_list();
     let compiled = sigmill_codegen::compile(&rules, &CompileOptions { field_mapping });
     for file in &loaded.files {
@@ -54,6 +58,7 @@ pub(crate) fn load(
     let mut refused: Vec<Finding<'_>> = refusals(&loaded, &compiled.refused);
     let active_count = rules.len() - refused.len();
     refused.extend(not_run(&loaded));
+    refused.extend(applied.findings(&loaded));
     refused.iter().for_each(say);
 
     let failed_count = loaded.failed_count() + refused.len();
@@ -63,6 +68,9 @@ pub(crate) fn load(
         counted(loaded.files.len() as u64, "file"),
         failed_count
     );
+    if !pipelines.is_empty() {
+        applied.report(active_count);
+    }
     if active_count == 0 {
         return Err(Failure::Error(Exit::Rules, anyhow!("no rule loads: {summary}")));
     }

@@ -102,6 +102,19 @@ pub struct RuleFilesError {
 /// A path that was given does not exist or cannot be listed. What lies below it never stops the
 /// others: a file that cannot be read is a [`RuleFile`] that says so.
 pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<RuleFiles, RuleFilesError> {
+    load_with(paths, &ParseOptions::default())
+}
+
+/// As [`load`], with options; a file is never the whole set.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_with<P: AsRef<Path>>(
+    paths: &[P],
+    options: &ParseOptions,
+) -> Result<RuleFiles, RuleFilesError> {
+    let mut options = options.clone();
+    options.is_whole_set = false;
     let mut loaded = RuleFiles::default();
     let mut seen = HashSet::new();
     for path in paths {
@@ -111,7 +124,7 @@ pub fn load<P: AsRef<Path>>(paths: &[P]) -> Result<RuleFiles, RuleFilesError> {
             .map_err(|source| RuleFilesError { path: path.to_path_buf(), source })?;
         found.sort();
         for file in found {
-            loaded.read(file);
+            loaded.read(file, &options);
         }
     }
     loaded.check_references();
@@ -175,7 +188,7 @@ impl RuleFiles {
         self.others.retain(|_| index.next().is_some_and(|at| !circular.contains(&at)));
     }
 
-    fn read(&mut self, path: PathBuf) {
+    fn read(&mut self, path: PathBuf, options: &ParseOptions) {
         let file = self.files.len();
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -190,9 +203,7 @@ impl RuleFiles {
                 return;
             }
         };
-        let mut options = ParseOptions::default();
-        options.is_whole_set = false;
-        let parsed = parse_bytes_with(&bytes, &options);
+        let parsed = parse_bytes_with(&bytes, options);
         let rule_count_before = self.rules.len();
         for document in parsed.documents {
             match document {

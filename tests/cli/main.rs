@@ -10,6 +10,7 @@ mod lint;
 mod match_inputs;
 mod match_output;
 mod match_rules;
+mod pipelines;
 mod rules;
 mod run;
 mod sandbox;

@@ -9,6 +9,7 @@ fn every_command_has_help_with_an_example() {
         "",
         "demo",
         "match",
+        "fields",
         "lint",
         "run",
         "rules",

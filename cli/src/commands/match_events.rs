@@ -15,6 +15,7 @@ use sigmill_runtime::match_files::{
 
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::match_output::{MatchFormat, MatchOutput};
+use crate::pipelines::PipelineArgs;
 use crate::progress;
 use crate::rule_set;
 use crate::stdio::{counted, say};
@@ -23,17 +24,21 @@ use crate::stdio::{counted, say};
 #[derive(Debug, Args)]
 #[command(
     name = "match",
-    after_help = "Log sources are not checked: every rule is tried on every event.\nRules that do \
+    after_help = "Log sources are checked where a --pipeline gives them a condition; without one, \
+                  every rule is tried on every event.\nRules that do \
                   not load are named on stderr and never stop the others.\n\nExit status: 0 whether \
                   or not something matched; 1 with --fail-on-match if something did; 2 if no rule \
                   loads, or any fails under --strict; 3 wrong usage or unreadable file.\n\n\
-                  Examples:\n  sigmill match --rules rules/ events.ndjson.zst\n  \
+                  Examples:\n  sigmill match --rules rules/ events.ndjson.zst\n  sigmill match \
+                  --rules rules/ --pipeline windows events.ndjson.zst\n  \
                   journalctl -o json | sigmill match --rules rules/ --format json -"
 )]
 pub(crate) struct MatchArgs {
     /// A rule file, or a folder of rules; may be given several times.
     #[arg(long = "rules", required = true, value_name = "PATH")]
     rules: Vec<PathBuf>,
+    #[command(flatten)]
+    pipelines: PipelineArgs,
     /// A Confluent Sigma field-mapping file: names in rules to names in events.
     #[arg(long, value_name = "FILE")]
     field_mapping: Option<PathBuf>,
@@ -62,7 +67,8 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
     let sources: Vec<Source> = args.files.iter().map(|file| Source::from_argument(file)).collect();
     let bar = progress::bytes(stored_bytes(&sources)?);
     let field_mapping = rule_set::load_field_mapping(args.field_mapping.as_ref())?;
-    let rule_set = rule_set::load(&args.rules, field_mapping, args.strict)?;
+    let pipelines = args.pipelines.load()?;
+    let rule_set = rule_set::load(&args.rules, field_mapping, &pipelines, args.strict)?;
 
     let mut config = MatchFilesConfig::default();
     config.threads = args.threads.unwrap_or(config.threads);

@@ -52,6 +52,14 @@ impl Source {
         Ok(metadata.is_file().then_some(metadata.len()))
     }
 
+    /// Opens it.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn reader(&self) -> io::Result<Box<dyn Read + Send>> {
+        self.open(&Arc::default())
+    }
+
     /// Opens it. `stored_bytes_read` rises by what is taken from the disk, before decompression.
     pub(super) fn open(
         &self,
