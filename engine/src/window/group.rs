@@ -216,16 +216,15 @@ impl Group {
         })
     }
 
-    /// As [`Self::due_at`] for one new event, without looking at the others.
-    pub(crate) fn event_due_at(frame: &Frame<'_>, arrived: &WindowMatch) -> i64 {
-        let is_negative = |value: &WindowValue| matches!(value, WindowValue::Number(n) if n.0 < 0);
-        let expiry = arrived.time.saturating_add(frame.hold);
+    /// As [`Self::due_at`] for an event just inserted, without looking at the others.
+    pub(crate) fn event_due_at(&self, frame: &Frame<'_>, time: i64) -> i64 {
+        let settled_at = time.saturating_add(frame.hold);
         match frame.way {
-            Way::Final => expiry,
-            Way::Closing => expiry.saturating_add(frame.timespan()),
-            Way::Early | Way::Every if arrived.values.iter().any(is_negative) => expiry,
+            Way::Final => settled_at,
+            Way::Closing => settled_at.saturating_add(frame.timespan()),
+            Way::Early | Way::Every if self.negative_count > 0 => settled_at,
             Way::Early | Way::Every => {
-                expiry.saturating_add(frame.timespan()).saturating_add(frame.hold)
+                settled_at.saturating_add(frame.timespan()).saturating_add(frame.hold)
             }
         }
     }

@@ -197,7 +197,7 @@ impl Windows {
         let inserted = group.insert(&frame, arrived, out);
         self.counters.matches_repeated += u64::from(inserted.is_duplicate);
         self.counters.entries_evicted += inserted.entries_evicted;
-        let due_at = Group::event_due_at(&frame, arrived);
+        let due_at = group.event_due_at(&frame, arrived.time);
         if due_at < group.queued_at {
             group.queued_at = due_at;
             state.queue.push(Reverse((due_at, slot)));
