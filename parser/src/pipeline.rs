@@ -19,6 +19,7 @@ mod condition;
 mod correlation;
 mod extract;
 mod field_names;
+mod filters;
 mod hashes;
 mod items;
 mod options;

@@ -105,7 +105,7 @@ fn mark(tree: &mut Tree, id: &std::sync::Arc<str>) {
 }
 
 /// Gives every item a place in the rule.
-fn place(tree: &mut Tree, span: crate::Span) {
+pub(super) fn place(tree: &mut Tree, span: crate::Span) {
     match tree {
         Tree::AllOf(trees) | Tree::AnyOf(trees) => {
             trees.iter_mut().for_each(|tree| place(tree, span));

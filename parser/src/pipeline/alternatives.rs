@@ -14,7 +14,7 @@
 use super::apply;
 use super::run::{Failure, Run};
 use super::transformation::Alternative;
-use super::work::{Tree, Work, conjunction};
+use super::work::{Tree, Work, conjunction, moved};
 use crate::condition::Expr;
 use crate::rule::Condition;
 
@@ -158,18 +158,4 @@ fn disjunction(parts: impl IntoIterator<Item = Expr>) -> Expr {
     }
     flat.dedup();
     if flat.len() == 1 { flat.remove(0) } else { Expr::Or(flat) }
-}
-
-/// The expression with other indices of selections.
-fn moved(expr: &Expr, index: &dyn Fn(usize) -> usize) -> Expr {
-    let all = |parts: &[Expr]| parts.iter().map(|part| moved(part, index)).collect();
-    match expr {
-        Expr::And(parts) => Expr::And(all(parts)),
-        Expr::Or(parts) => Expr::Or(all(parts)),
-        Expr::Not(part) => Expr::Not(Box::new(moved(part, index))),
-        Expr::Selection(at, span) => Expr::Selection(index(*at), *span),
-        Expr::Of(quantifier, indices, span) => {
-            Expr::Of(*quantifier, indices.iter().map(|at| index(*at)).collect(), *span)
-        }
-    }
 }

@@ -21,7 +21,7 @@ impl Failure {
 /// The document that pipelines run over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A rule, or a filter, which becomes a part of rules.
+    /// A rule, with the filters that reach it.
     Rule,
     Correlation,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::run::{Failure, Kind, Run};
 use super::work::Work;
-use super::{Pipeline, UnmappedLogsource, apply, correlation, placeholders};
+use super::{Pipeline, UnmappedLogsource, apply, correlation, filters, placeholders};
 use crate::Document;
 use crate::correlation::{Correlation, Filter};
 use crate::diagnostic::{Code, Diagnostic};
@@ -34,6 +34,8 @@ pub enum Outcome {
     Active(Document),
     /// No pipeline gave its log source a condition, and such rules are to be left out.
     Dropped,
+    /// A filter that is a part of the rules now, as which it was changed with them.
+    Merged,
     /// It cannot be used: a pipeline refuses it, or a placeholder has no value. The place is one in
     /// the document's own text.
     Refused(Diagnostic),
@@ -69,9 +71,10 @@ impl Pipelines {
     /// What becomes of each document, in order. Correlations follow the log sources of the rules that
     /// they name, so the set should be whole.
     pub fn apply(&self, documents: &[&Document]) -> Vec<Outcome> {
+        let filters = self.filters(documents);
         let rules = documents.iter().map(|document| match document {
-            Document::Rule(rule) => Some(self.rule(rule)),
-            Document::Filter(filter) => Some(self.filter(filter)),
+            Document::Rule(rule) => Some(self.rule(rule, &filters)),
+            Document::Filter(filter) => Some(self.filter(filter, documents)),
             Document::Correlation(_) => None,
         });
         let outcomes: Vec<Option<Outcome>> = rules.collect();
@@ -87,8 +90,23 @@ impl Pipelines {
         pairs.map(outcome).collect()
     }
 
-    fn rule(&self, rule: &Rule) -> Outcome {
-        let work = Work::new(rule.logsource.as_ref(), &rule.fields, &rule.detection);
+    /// The filters that have to be changed with their rules: all, if anything is changed.
+    fn filters<'d>(&self, documents: &[&'d Document]) -> Vec<&'d Filter> {
+        if !self.pipelines.iter().any(Pipeline::has_transformations) {
+            return Vec::new();
+        }
+        let filter = |document: &&'d Document| match document {
+            Document::Filter(filter) => Some(filter.as_ref()),
+            _ => None,
+        };
+        documents.iter().filter_map(filter).collect()
+    }
+
+    fn rule(&self, rule: &Rule, filters: &[&Filter]) -> Outcome {
+        let mut work = Work::new(rule.logsource.as_ref(), &rule.fields, &rule.detection);
+        for filter in filters.iter().filter(|filter| filters::reaches(filter, rule)) {
+            filters::merge(filter, &mut work);
+        }
         let (work, has_condition) = match self.section(&rule.document, work) {
             Ok(done) => done,
             Err(failure) => return Outcome::Refused(refused(failure, rule.title.span)),
@@ -108,13 +126,21 @@ impl Pipelines {
         }
     }
 
-    /// A filter becomes a part of rules, which have their own log sources: it is never dropped.
-    fn filter(&self, filter: &Filter) -> Outcome {
-        let work = Work::new(filter.logsource.as_ref(), &[], &filter.detection);
-        let work = match self.section(&filter.document, work) {
-            Ok((work, _)) => work,
-            Err(failure) => return Outcome::Refused(refused(failure, filter.title.span)),
+    /// A filter without a rule stays as it is, for whoever compiles it to name; only its placeholders
+    /// are filled, as those of all filters are if there is nothing but variables.
+    fn filter(&self, filter: &Filter, documents: &[&Document]) -> Outcome {
+        let is_reached = |document: &&Document| match document {
+            Document::Rule(rule) => filters::reaches(filter, rule),
+            _ => false,
         };
+        let has_transformations = self.pipelines.iter().any(Pipeline::has_transformations);
+        if has_transformations && documents.iter().any(is_reached) {
+            return Outcome::Merged;
+        }
+        let mut work = Work::new(filter.logsource.as_ref(), &[], &filter.detection);
+        if let Err(failure) = placeholders::fill_from_vars(&self.vars, &mut work) {
+            return Outcome::Refused(refused(failure, filter.title.span));
+        }
         match finished(work, filter.title.span) {
             Err(diagnostic) => Outcome::Refused(diagnostic),
             Ok(detection) => {

@@ -242,6 +242,20 @@ pub(super) fn conjunction(parts: impl IntoIterator<Item = Expr>) -> Expr {
     if flat.len() == 1 { flat.remove(0) } else { Expr::And(flat) }
 }
 
+/// The expression with other indices of selections.
+pub(super) fn moved(expr: &Expr, index: &dyn Fn(usize) -> usize) -> Expr {
+    let all = |parts: &[Expr]| parts.iter().map(|part| moved(part, index)).collect();
+    match expr {
+        Expr::And(parts) => Expr::And(all(parts)),
+        Expr::Or(parts) => Expr::Or(all(parts)),
+        Expr::Not(part) => Expr::Not(Box::new(moved(part, index))),
+        Expr::Selection(at, span) => Expr::Selection(index(*at), *span),
+        Expr::Of(quantifier, indices, span) => {
+            Expr::Of(*quantifier, indices.iter().map(|at| index(*at)).collect(), *span)
+        }
+    }
+}
+
 /// The expression without the selections that are gone; nothing if nothing is left.
 fn without(expr: Expr, is_left: &dyn Fn(usize) -> bool) -> Option<Expr> {
     let parts = |parts: Vec<Expr>| -> Vec<Expr> {

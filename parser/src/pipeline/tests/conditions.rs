@@ -184,12 +184,11 @@ fn unmapped_log_sources_are_kept_unless_told() {
 }
 
 #[test]
-fn correlations_and_filters_are_mapped() {
+fn correlations_are_mapped() {
     let text = format!(
         "{}---\ntitle: C\nname: c\ncorrelation:\n  type: value_count\n  rules: [11111111-1111-4111-8111-111111111111]\n  \
          aliases: {{who: {{11111111-1111-4111-8111-111111111111: User}}}}\n  group-by: [who, Image]\n  timespan: 5m\n  \
-         condition: {{field: User, gte: 3}}\n---\ntitle: D\ncorrelation: {{type: temporal, rules: [c], group-by: [Image], timespan: 1h}}\n\
-         ---\ntitle: F\nlogsource: {{product: windows}}\nfilter:\n  rules: any\n  sel: {{User: x}}\n  condition: not sel\n",
+         condition: {{field: User, gte: 3}}\n---\ntitle: D\ncorrelation: {{type: temporal, rules: [c], group-by: [Image], timespan: 1h}}\n",
         rule("  s: {A: b}\n  condition: s\n")
     );
     let pipeline = "sigmill: {unmapped_logsource: drop}\ntransformations:\n- type: field_name_mapping\n  \
@@ -212,6 +211,29 @@ fn correlations_and_filters_are_mapped() {
     // Through another correlation.
     let Outcome::Active(Document::Correlation(chained)) = &outcomes[2] else { panic!() };
     assert_eq!(chained.group_by[0].node, "exe.x");
-    let Outcome::Active(Document::Filter(filter)) = &outcomes[3] else { panic!("{outcomes:?}") };
-    assert_eq!(show_section(&filter.detection), "(C=d and not [user.x=x | account.x=x])");
+}
+
+#[test]
+fn filters_are_changed_with_their_rules() {
+    let filter = "---\ntitle: F\nlogsource: {product: windows}\nfilter:\n  rules: NAMES\n  s: {A: ok}\n  condition: not s\n";
+    let text = |names: &str| {
+        format!("{}{}", rule("  s: {A: x}\n  condition: s\n"), filter.replace("NAMES", names))
+    };
+    let alternatives = "transformations:\n- type: alternatives\n  alternatives:\n    one:\n    - {type: add_condition, conditions: {L: 1}}\n    \
+                        two:\n    - {type: field_name_mapping, mapping: {A: B}}\n    - {type: add_condition, conditions: {L: 2}}\n";
+    for names in ["any", "[11111111-1111-4111-8111-111111111111]"] {
+        let outcomes = outcomes(&[alternatives], &documents(&text(names)));
+        let Outcome::Active(Document::Rule(rule)) = &outcomes[0] else { panic!("{outcomes:?}") };
+        assert_eq!(
+            show_section(&rule.detection),
+            "((L=#1 and A=x and not A=ok) or (L=#2 and B=x and not B=ok))"
+        );
+        assert!(matches!(outcomes[1], Outcome::Merged));
+    }
+    // A filter of another rule is left for whoever says that there is none.
+    let other = outcomes(&[alternatives], &documents(&text("[other]")));
+    assert!(matches!(other[1], Outcome::Active(Document::Filter(_))), "{other:?}");
+    // Where nothing is changed, nothing is joined.
+    let vars = outcomes(&["vars: {a: b}\n"], &documents(&text("any")));
+    assert!(matches!(vars[1], Outcome::Active(Document::Filter(_))), "{vars:?}");
 }
