@@ -255,12 +255,21 @@ impl FieldMatcher {
         found.respelled = respelled;
     }
 
-    /// Calls `hit` with each atom that may hold for the value that stands at the place given. Only
-    /// for a matcher made by [`FieldMatcher::of_keywords`].
-    pub(crate) fn find_literals(&self, record: &[u8], mut hit: impl FnMut(AtomId, usize, usize)) {
+    /// Calls `hit` with each atom that may hold for the value that stands at the place given; the
+    /// last argument says that it does, if a value stands there. Only for a matcher made by
+    /// [`FieldMatcher::of_keywords`].
+    pub(crate) fn find_literals(
+        &self,
+        record: &[u8],
+        mut hit: impl FnMut(AtomId, usize, usize, bool),
+    ) {
         self.literals.search.find(record, |id, start, end| {
+            let boundary = is_escape_boundary(record, start);
+            if boundary == Some(false) {
+                return;
+            }
             for fire in &self.literals.fires[id as usize] {
-                hit(fire.atom, start, end);
+                hit(fire.atom, start, end, boundary == Some(true) && !fire.verify);
             }
         });
     }

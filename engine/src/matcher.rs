@@ -359,13 +359,18 @@ impl Matcher {
         for atom in &keywords.present {
             fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
         }
-        let (fields, atoms, candidates) = (&self.fields, &self.atoms, &mut self.candidates);
+        let (fields, candidates) = (&self.fields, &mut self.candidates);
+        let (atoms, woken) = (&mut self.atoms, &mut self.woken);
         candidates.begin();
-        keywords.find_literals(record, |atom, start, end| {
-            if atoms.get(atom) != Some(true) {
-                if let Some(leaf) = fields.leaf_at(start, end) {
-                    candidates.add(atom, leaf);
-                }
+        keywords.find_literals(record, |atom, start, end, is_sure| {
+            if atoms.get(atom) == Some(true) {
+                return;
+            }
+            let Some(leaf) = fields.leaf_at(start, end) else { return };
+            if is_sure && !fields.leaves[leaf as usize].is_oddly_spelled {
+                fire(plan, &[atom], atoms, woken);
+            } else {
+                candidates.add(atom, leaf);
             }
         });
         for i in 0..self.candidates.pairs.len() {

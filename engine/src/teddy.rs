@@ -20,9 +20,16 @@ const BUCKETS: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Teddy {
     isa: Isa,
+    /// Each looks at the whole text; a second one halves what every bucket holds.
+    banks: Vec<Bank>,
+    literals: Box<[Box<[u8]>]>,
+}
+
+/// Eight buckets and their tables.
+#[derive(Debug, Default)]
+struct Bank {
     masks: TeddyMasks,
     buckets: [Vec<Literal>; BUCKETS],
-    literals: Box<[Box<[u8]>]>,
 }
 
 /// A literal's first bytes as one word, with the case bit set where compared.
@@ -48,39 +55,40 @@ impl Teddy {
         let mut order: Vec<u32> = (0..literals.len() as u32).collect();
         // Short ones first: they accept the most and want buckets of their own.
         order.sort_by_key(|id| (literals[*id as usize].len().min(FINGERPRINT), *id));
-        let mut masks = TeddyMasks::default();
-        let mut buckets: [Vec<Literal>; BUCKETS] = Default::default();
-        let mut loads = [Load::default(); BUCKETS];
+        let bank_count = if literals.len() > BUCKETS { 2 } else { 1 };
+        let mut banks: Vec<Bank> = (0..bank_count).map(|_| Bank::default()).collect();
+        let mut loads = vec![Load::default(); bank_count * BUCKETS];
         for id in order {
             let literal = &literals[id as usize];
-            let bucket = best_bucket(&loads, literal);
-            loads[bucket].add(literal);
-            buckets[bucket].push(Literal::new(id, literal));
-            for place in 0..FINGERPRINT {
-                match literal.get(place) {
-                    Some(byte) => {
-                        masks.add(place, byte.to_ascii_lowercase(), bucket);
-                        masks.add(place, byte.to_ascii_uppercase(), bucket);
-                    }
-                    None => masks.add_all(place, bucket),
-                }
-            }
+            let best = best_bucket(&loads, literal);
+            loads[best].add(literal);
+            banks[best / BUCKETS].add(best % BUCKETS, id, literal);
         }
-        Some(Self { isa: Isa::best(), masks, buckets, literals: literals.into() })
+        Some(Self { isa: Isa::best(), banks, literals: literals.into() })
     }
 
     /// Calls `found` with each literal that is in the text and its place.
     #[inline]
     pub(crate) fn find(&self, text: &[u8], mut found: impl FnMut(u32, usize)) {
-        let mut candidate = |at: usize, buckets: u8| self.confirm(text, at, buckets, &mut found);
-        let done = self.isa.teddy(&self.masks, text, &mut candidate);
-        for at in done..text.len() {
-            self.confirm(text, at, u8::MAX, &mut found);
+        for bank in &self.banks {
+            let mut candidate =
+                |at: usize, buckets: u8| self.confirm(bank, text, at, buckets, &mut found);
+            let done = self.isa.teddy(&bank.masks, text, &mut candidate);
+            for at in done..text.len() {
+                self.confirm(bank, text, at, u8::MAX, &mut found);
+            }
         }
     }
 
     #[inline]
-    fn confirm(&self, text: &[u8], at: usize, mut buckets: u8, found: &mut impl FnMut(u32, usize)) {
+    fn confirm(
+        &self,
+        bank: &Bank,
+        text: &[u8],
+        at: usize,
+        mut buckets: u8,
+        found: &mut impl FnMut(u32, usize),
+    ) {
         let word = match text.get(at..at + 4) {
             Some(bytes) => u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) | CASE,
             None => {
@@ -90,7 +98,7 @@ impl Teddy {
             }
         };
         while buckets != 0 {
-            for literal in &self.buckets[buckets.trailing_zeros() as usize] {
+            for literal in &bank.buckets[buckets.trailing_zeros() as usize] {
                 if word & literal.mask == literal.word {
                     self.compare(text, at, literal.id, found);
                 }
@@ -137,13 +145,28 @@ impl Load {
 }
 
 /// The bucket whose candidates grow least.
-fn best_bucket(loads: &[Load; BUCKETS], literal: &[u8]) -> usize {
+fn best_bucket(loads: &[Load], literal: &[u8]) -> usize {
     let growth = |load: &Load| {
         let mut grown = *load;
         grown.add(literal);
         grown.cost() - load.cost()
     };
-    (0..BUCKETS).min_by(|a, b| growth(&loads[*a]).total_cmp(&growth(&loads[*b]))).unwrap_or(0)
+    (0..loads.len()).min_by(|a, b| growth(&loads[*a]).total_cmp(&growth(&loads[*b]))).unwrap_or(0)
+}
+
+impl Bank {
+    fn add(&mut self, bucket: usize, id: u32, literal: &[u8]) {
+        self.buckets[bucket].push(Literal::new(id, literal));
+        for place in 0..FINGERPRINT {
+            match literal.get(place) {
+                Some(byte) => {
+                    self.masks.add(place, byte.to_ascii_lowercase(), bucket);
+                    self.masks.add(place, byte.to_ascii_uppercase(), bucket);
+                }
+                None => self.masks.add_all(place, bucket),
+            }
+        }
+    }
 }
 
 impl Literal {
