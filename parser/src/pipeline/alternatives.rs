@@ -18,6 +18,9 @@ use super::work::{Tree, Work, conjunction, moved};
 use crate::condition::Expr;
 use crate::rule::Condition;
 
+/// So many selections may a rule have in all its alternatives: one set of them after the other multiplies.
+const SELECTIONS_MAX: usize = 4_096;
+
 /// Replaces the rule by all its alternatives.
 pub(super) fn apply<'a>(
     alternatives: &[Alternative],
@@ -45,6 +48,11 @@ pub(super) fn apply<'a>(
     let others: Vec<_> =
         variants.filter(|(_, other, _)| same_aggregations(&first, other)).collect();
     *work = Joining::new(&base, first).join(others, run);
+    if work.selections.len() > SELECTIONS_MAX {
+        let message =
+            format!("the rule has more than {SELECTIONS_MAX} selections in all alternatives");
+        return Err(Failure::new(message));
+    }
     Ok(())
 }
 

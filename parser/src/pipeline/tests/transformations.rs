@@ -272,6 +272,15 @@ fn alternatives_are_joined() {
 }
 
 #[test]
+fn alternatives_multiply_within_bounds() {
+    let one = "- type: alternatives\n  alternatives:\n    a:\n    - {type: field_name_suffix, suffix: a}\n    \
+               b:\n    - {type: field_name_suffix, suffix: b}\n";
+    let text = format!("transformations:\n{}", one.repeat(30));
+    let refused = changed(&text, &rule("  s: {A: x}\n  condition: s\n")).unwrap_err();
+    assert!(refused.contains("more than 4096 selections"), "{refused}");
+}
+
+#[test]
 fn selections_of_alternatives_have_names_of_their_own() {
     let text = "transformations:\n- type: alternatives\n  alternatives:\n    one:\n    - {id: l, type: add_condition, conditions: {L: 1}}\n    \
                 two:\n    - {type: field_name_mapping, mapping: {A: B}}\n    - {id: l, type: add_condition, conditions: {L: 2}}\n";
