@@ -22,6 +22,8 @@ pub(crate) mod code {
     pub(crate) const UNREADABLE: &str = "SM0903";
     /// The document is valid, but nothing that the command can run.
     pub(crate) const NOT_RUN: &str = "SM0904";
+    /// A part of the document has no effect.
+    pub(crate) const WITHOUT_EFFECT: &str = "SM0905";
 }
 
 /// A diagnostic, placed in its file.
@@ -204,7 +206,13 @@ mod tests {
     fn the_reference_page_explains_our_codes() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/diagnostics.md");
         let page = std::fs::read_to_string(path).unwrap();
-        for code in [code::REPEATED_ID, code::NOT_COMPILED, code::UNREADABLE, code::NOT_RUN] {
+        for code in [
+            code::REPEATED_ID,
+            code::NOT_COMPILED,
+            code::UNREADABLE,
+            code::NOT_RUN,
+            code::WITHOUT_EFFECT,
+        ] {
             assert!(page.contains(&format!("- {code} ")), "{code} is not in {path}");
         }
     }

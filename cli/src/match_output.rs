@@ -1,17 +1,22 @@
-//! What `sigmill match` prints for a line that matched: pairs of line and rule id, or detections.
+//! What `sigmill match` prints for a line that matched, and for a window's detection: pairs of line and
+//! rule id, or detections.
 //!
-//! In: the rule set and the sources. Out: text, a function of the line alone, so that it does not matter
-//! which thread writes it or when: a detection of a file carries the event's own time and no other.
+//! In: the rule set and the sources. Out: text, a function of the line (or of the window's detection)
+//! alone, so that it does not matter which thread writes it or when: a detection of a file carries the
+//! event's own time and no other. A window's detection stands for the line that completed it.
 
 use std::io::Write as _;
 
 use clap::ValueEnum;
-use sigmill_engine::RuleId;
-use sigmill_parser::Rule;
-use sigmill_runtime::detection::{Event, EventPosition, Format, RulePosition, Template};
-use sigmill_runtime::match_files::{MatchedLine, Source, event_time};
+use sigmill_codegen::RuleDocument;
+use sigmill_engine::{Plan, RuleId};
+use sigmill_parser::KafkaBlock;
+use sigmill_runtime::detection::{
+    Event, EventPosition, Format, RulePosition, Template, WindowPart,
+};
+use sigmill_runtime::match_files::{DetectedWindow, MatchedLine, Source, event_time};
 
-use crate::rule_set::RuleSet;
+use crate::rule_set::{PlacedDocument, RuleSet};
 
 /// The forms of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -28,10 +33,11 @@ pub(crate) struct MatchOutput<'a> {
     time_field: &'a str,
     /// By source.
     source_names: Vec<String>,
-    /// By `RuleId`: id or title, which is also what a line's rules are sorted by.
-    rule_names: Vec<String>,
-    /// By `RuleId`.
-    templates: Vec<Template>,
+    /// By document: id or title, which is also what a line's rules are sorted by.
+    names: Vec<String>,
+    /// By document; a filter has none.
+    templates: Vec<Option<Template>>,
+    plan: &'a Plan,
 }
 
 impl<'a> MatchOutput<'a> {
@@ -39,29 +45,25 @@ impl<'a> MatchOutput<'a> {
         format: MatchFormat,
         time_field: &'a str,
         sources: &[Source],
-        rule_set: &RuleSet,
+        rule_set: &'a RuleSet,
     ) -> Self {
-        let rules = rule_set.plan.rules().iter();
-        let sources_of_rules = rules.map(|rule| &rule_set.rules[rule.source as usize]);
-        let template = |rule: &crate::rule_set::PlacedRule| {
-            let position = RulePosition::File { path: rule.path.clone(), line: rule.line };
-            let kafka = rule.rule.kafka.as_ref();
-            let topic = kafka.and_then(|kafka| kafka.output_topic.as_ref());
-            let topic = topic.map_or("", |topic| topic.node.as_str());
-            Template::new(Format::Native, &rule.rule, &position, topic)
-        };
         Self {
             format,
             time_field,
             source_names: sources.iter().map(Source::name).collect(),
-            rule_names: sources_of_rules.clone().map(|rule| rule_name(&rule.rule)).collect(),
-            templates: sources_of_rules.map(template).collect(),
+            names: rule_set.documents.iter().map(|placed| name(&placed.document)).collect(),
+            templates: rule_set.documents.iter().map(template).collect(),
+            plan: &rule_set.plan,
         }
+    }
+
+    fn document(&self, rule: RuleId) -> usize {
+        self.plan.rule(rule).source as usize
     }
 
     /// Appends what is to be said about a line.
     pub(crate) fn write(&self, line: &MatchedLine<'_>, text: &mut Vec<u8>) {
-        let name = |rule: &RuleId| self.rule_names[rule.0 as usize].as_str();
+        let name = |rule: &RuleId| self.names[self.document(*rule)].as_str();
         let mut rules = line.rules.to_vec();
         rules.sort_by_key(name);
         match self.format {
@@ -83,7 +85,31 @@ impl<'a> MatchOutput<'a> {
                     timestamp: event_time(line.record, self.time_field),
                 };
                 for rule in &rules {
-                    self.templates[rule.0 as usize].write_replayed(text, &event);
+                    if let Some(template) = &self.templates[self.document(*rule)] {
+                        template.write_replayed(text, &event);
+                        text.push(b'\n');
+                    }
+                }
+            }
+        }
+    }
+
+    /// Appends what is to be said about a window's detection.
+    pub(crate) fn write_window(&self, detected: &DetectedWindow<'_>, text: &mut Vec<u8>) {
+        let document = detected.window.source as usize;
+        match self.format {
+            MatchFormat::Tsv => {
+                // Writing to a `Vec` does not fail.
+                let _ = writeln!(text, "{}\t{}", detected.line(), self.names[document]);
+            }
+            MatchFormat::Json => {
+                let part = WindowPart {
+                    detection: detected.detection,
+                    window: detected.window,
+                    sources: &self.source_names,
+                };
+                if let Some(template) = &self.templates[document] {
+                    template.write_window(text, &part);
                     text.push(b'\n');
                 }
             }
@@ -91,8 +117,25 @@ impl<'a> MatchOutput<'a> {
     }
 }
 
-fn rule_name(rule: &Rule) -> String {
-    let name = rule.id.as_ref().unwrap_or(&rule.title);
+fn template(placed: &PlacedDocument) -> Option<Template> {
+    let position = RulePosition::File { path: placed.path.clone(), line: placed.line };
+    let topic = |kafka: &Option<KafkaBlock>| {
+        let topic = kafka.as_ref().and_then(|kafka| kafka.output_topic.as_ref());
+        topic.map_or_else(String::new, |topic| topic.node.clone())
+    };
+    match &placed.document {
+        RuleDocument::Rule(rule) => {
+            Some(Template::new(Format::Native, rule, &position, &topic(&rule.kafka)))
+        }
+        RuleDocument::Correlation(rule) => {
+            Some(Template::for_correlation(rule, &position, &topic(&rule.kafka)))
+        }
+        RuleDocument::Filter(_) => None,
+    }
+}
+
+fn name(document: &RuleDocument) -> String {
+    let name = document.id().unwrap_or(document.title());
     // A title may hold anything, and a line must stay a line of two columns.
-    name.node.replace(|c: char| c.is_control(), " ")
+    name.replace(|c: char| c.is_control(), " ")
 }

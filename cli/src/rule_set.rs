@@ -1,16 +1,17 @@
 //! Rules for a command that matches: loaded, compiled, and what failed reported on standard error.
 //!
-//! In: `--rules` paths and a field-mapping file. Out: the plan and the rules it was made of. A rule
+//! In: `--rules` paths and a field-mapping file. Out: the plan, its windows and what it was made of. A rule
 //! that does not load or compile is named with its place and counted; it never stops the others.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use sigmill_codegen::CompileOptions;
+use sigmill_codegen::{CompileOptions, RuleDocument};
 use sigmill_engine::Plan;
-use sigmill_parser::{Document, FieldMapping, LineIndex, Pipelines, Rule, Severity};
-use sigmill_runtime::rule_files::{self, LoadedDocument, LoadedRule, RuleFiles};
+use sigmill_engine::window::WindowPlan;
+use sigmill_parser::{Code, Document, FieldMapping, LineIndex, Pipelines, Severity, Span};
+use sigmill_runtime::rule_files::{self, LoadedDocument, RuleFile, RuleFiles};
 
 use crate::diagnostics::{Finding, code};
 use crate::exit::{Exit, Failure, OrExit as _};
@@ -22,19 +23,21 @@ use crate::stdio::{counted, say};
 pub(crate) struct RuleSet {
     /// What the matchers run.
     pub(crate) plan: Arc<Plan>,
-    /// The rules that the plan's `source` numbers count through.
-    pub(crate) rules: Vec<PlacedRule>,
+    /// What their matches feed.
+    pub(crate) windows: Arc<WindowPlan>,
+    /// The documents that the plan's `source` numbers count through.
+    pub(crate) documents: Vec<PlacedDocument>,
 }
 
-/// A rule and where its title stands.
+/// A document and where its title stands.
 #[derive(Debug)]
-pub(crate) struct PlacedRule {
-    pub(crate) rule: Arc<Rule>,
+pub(crate) struct PlacedDocument {
+    pub(crate) document: RuleDocument,
     pub(crate) path: String,
     pub(crate) line: usize,
 }
 
-/// Loads and compiles.
+/// Loads and compiles. `time_field` is a field that the caller reads from events itself.
 ///
 /// # Errors
 /// A path cannot be read (usage); no rule is left, or one failed and `is_strict` (rules).
@@ -42,29 +45,38 @@ pub(crate) fn load(
     paths: &[PathBuf],
     field_mapping: FieldMapping,
     pipelines: &Pipelines,
+    time_field: &str,
     is_strict: bool,
 ) -> Result<RuleSet, Failure> {
     let options = pipelines::parse_options(pipelines);
     let mut loaded = rule_files::load_with(paths, &options).or_exit(Exit::Usage)?;
     let applied = pipelines::apply(pipelines, &mut loaded);
-    let rules = loaded.compile_list();
-    let compiled = sigmill_codegen::compile(&rules, &CompileOptions { field_mapping });
+    let documents = loaded.document_list();
+    let options = CompileOptions { field_mapping };
+    let compiled = sigmill_codegen::compile_set(&documents, &options, &[time_field]);
     for file in &loaded.files {
         // What is legal but odd is for `lint` to say, except for errors that are forgiven here.
         for finding in loads_or_not(file) {
-            say(finding);
+            // A correlation that names what is not there does not compile, which says it better.
+            if finding.code != Code::CorrelationReference.as_str() {
+                say(finding);
+            }
         }
     }
+    warnings(&loaded, &compiled.warnings).iter().for_each(say);
     let mut refused: Vec<Finding<'_>> = refusals(&loaded, &compiled.refused);
-    let active_count = rules.len() - refused.len();
-    refused.extend(not_run(&loaded));
+    let is_active = |at: &usize| !compiled.refused.iter().any(|refused| refused.index == *at);
+    let active: Vec<&RuleDocument> =
+        (0..documents.len()).filter(is_active).map(|at| &documents[at]).collect();
+    let active_count =
+        active.iter().filter(|document| matches!(document, RuleDocument::Rule(_))).count();
     refused.extend(applied.findings(&loaded));
     refused.iter().for_each(say);
 
     let failed_count = loaded.failed_count() + refused.len();
     let summary = format!(
         "{} loaded from {}, {} failed",
-        counted(active_count as u64, "rule"),
+        kinds(&active),
         counted(loaded.files.len() as u64, "file"),
         failed_count
     );
@@ -78,17 +90,54 @@ pub(crate) fn load(
     if is_strict && failed_count > 0 {
         return Err(Failure::Error(Exit::Rules, anyhow!("--strict: {summary}")));
     }
-    Ok(RuleSet { plan: Arc::new(compiled.plan), rules: placed(&loaded) })
+    Ok(RuleSet {
+        plan: Arc::new(compiled.plan),
+        windows: Arc::new(compiled.windows),
+        documents: placed(&loaded, documents),
+    })
 }
 
-fn placed(loaded: &RuleFiles) -> Vec<PlacedRule> {
-    let place = |source: &LoadedRule| {
-        let file = &loaded.files[source.file];
-        let line = LineIndex::new(&file.text).position(source.rule.title.span.start).line;
-        let path = file.path.display().to_string();
-        PlacedRule { rule: Arc::clone(&source.rule), path, line }
+/// How many of what: rules always, the others if there are any.
+fn kinds(documents: &[&RuleDocument]) -> String {
+    let count = |is_meant: fn(&RuleDocument) -> bool| {
+        documents.iter().filter(|document| is_meant(document)).count() as u64
     };
-    loaded.rules.iter().map(place).collect()
+    let mut text = counted(count(|document| matches!(document, RuleDocument::Rule(_))), "rule");
+    for (count, noun) in [
+        (count(|document| matches!(document, RuleDocument::Correlation(_))), "correlation"),
+        (count(|document| matches!(document, RuleDocument::Filter(_))), "filter"),
+    ] {
+        if count > 0 {
+            text = format!("{text}, {}", counted(count, noun));
+        }
+    }
+    text
+}
+
+/// The file of a document, by its index among all, and where its title stands.
+fn place(loaded: &RuleFiles, index: usize) -> (&RuleFile, Span) {
+    let (file, title) = match index.checked_sub(loaded.rules.len()) {
+        None => (loaded.rules[index].file, &loaded.rules[index].rule.title),
+        Some(other) => {
+            let other = &loaded.others[other];
+            match &other.document {
+                Document::Correlation(correlation) => (other.file, &correlation.title),
+                Document::Filter(filter) => (other.file, &filter.title),
+                Document::Rule(rule) => (other.file, &rule.title),
+                _ => return (&loaded.files[other.file], Span::default()),
+            }
+        }
+    };
+    (&loaded.files[file], title.span)
+}
+
+fn placed(loaded: &RuleFiles, documents: Vec<RuleDocument>) -> Vec<PlacedDocument> {
+    let placed = |(index, document)| {
+        let (file, span) = place(loaded, index);
+        let line = LineIndex::new(&file.text).position(span.start).line;
+        PlacedDocument { document, path: file.path.display().to_string(), line }
+    };
+    documents.into_iter().enumerate().map(placed).collect()
 }
 
 /// Reads a field-mapping file.
@@ -145,24 +194,25 @@ pub(crate) fn not_run(loaded: &RuleFiles) -> Vec<Finding<'_>> {
     loaded.others.iter().filter_map(finding).collect()
 }
 
-/// Findings on the rules that do not compile.
+/// Findings on the documents that do not compile.
 pub(crate) fn refusals<'a>(
     loaded: &'a RuleFiles,
     refused: &[sigmill_codegen::Refused],
 ) -> Vec<Finding<'a>> {
-    refused
-        .iter()
-        .map(|refused| {
-            let source = &loaded.rules[refused.index];
-            let message = refused.error.to_string();
-            let span = source.rule.title.span;
-            Finding::new(
-                &loaded.files[source.file],
-                span,
-                Severity::Error,
-                code::NOT_COMPILED,
-                message,
-            )
-        })
-        .collect()
+    let finding = |refused: &sigmill_codegen::Refused| {
+        let (file, span) = place(loaded, refused.index);
+        let message = refused.error.to_string();
+        Finding::new(file, span, Severity::Error, code::NOT_COMPILED, message)
+    };
+    refused.iter().map(finding).collect()
+}
+
+/// Findings on what compiles and is odd.
+fn warnings<'a>(loaded: &'a RuleFiles, warnings: &[sigmill_codegen::Warning]) -> Vec<Finding<'a>> {
+    let finding = |warning: &sigmill_codegen::Warning| {
+        let (file, span) = place(loaded, warning.index);
+        let message = warning.message.clone();
+        Finding::new(file, span, Severity::Warning, code::WITHOUT_EFFECT, message)
+    };
+    warnings.iter().map(finding).collect()
 }

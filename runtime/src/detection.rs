@@ -7,7 +7,8 @@
 
 use std::io::Write;
 
-use sigmill_parser::Rule;
+use sigmill_engine::window::{Fixed, Measure, Position, Window, WindowDetection};
+use sigmill_parser::{Correlation, DetectionSection, Rule};
 
 /// The shape of a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,6 +127,36 @@ impl Template {
         Self { format, head }
     }
 
+    /// Renders a correlation rule's part, in the native format.
+    pub fn for_correlation(
+        correlation: &Correlation,
+        position: &RulePosition,
+        output_topic: &str,
+    ) -> Self {
+        // What a detection shows of a correlation, a rule has as well.
+        let rule = Rule {
+            title: correlation.title.clone(),
+            id: correlation.id.clone(),
+            name: None,
+            status: None,
+            level: correlation.level.clone(),
+            description: None,
+            author: correlation.author.clone(),
+            references: Vec::new(),
+            tags: correlation.tags.clone(),
+            fields: Vec::new(),
+            logsource: None,
+            detection: DetectionSection {
+                selections: Vec::new(),
+                conditions: Vec::new(),
+                timeframe: None,
+            },
+            kafka: correlation.kafka.clone(),
+            document: std::sync::Arc::clone(&correlation.document),
+        };
+        Self::new(Format::Native, &rule, position, output_topic)
+    }
+
     /// Writes the detection for `event` behind what `out` holds. `now` is the wall clock in
     /// milliseconds.
     pub fn write(&self, out: &mut Vec<u8>, now: i64, event: &Event<'_>) {
@@ -159,6 +190,98 @@ impl Template {
         out.extend_from_slice(b",\"event\":");
         out.extend_from_slice(event.bytes.trim_ascii());
         out.push(b'}');
+    }
+}
+
+/// What a window's detection shows, besides its rule.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowPart<'a> {
+    /// The detection.
+    pub detection: &'a WindowDetection,
+    /// Its window.
+    pub window: &'a Window,
+    /// By source: its name.
+    pub sources: &'a [String],
+}
+
+impl Template {
+    /// Writes the detection of a window over files behind what `out` holds, in the native format. Its
+    /// timestamp is the time at which the condition began to hold.
+    pub fn write_window(&self, out: &mut Vec<u8>, part: &WindowPart<'_>) {
+        let detection = part.detection;
+        out.extend_from_slice(&self.head);
+        write_correlation(out, part);
+        let place = |position: Position| EventPosition::Line {
+            file: part.sources.get(position.source as usize).map_or("", String::as_str),
+            line: position.offset,
+        };
+        let completing = Event {
+            bytes: b"",
+            position: place(detection.completed_by),
+            timestamp: Some(detection.at),
+        };
+        write_event_position(out, &completing);
+        out.extend_from_slice(b",\"events\":[");
+        for (at, event) in detection.events.iter().enumerate() {
+            if at > 0 {
+                out.push(b',');
+            }
+            let mut shown = Vec::new();
+            let position = place(event.position);
+            let known = Event { bytes: b"", position, timestamp: Some(event.time) };
+            write_event_position(&mut shown, &known);
+            out.push(b'{');
+            // Behind the comma that a detection needs there.
+            out.extend_from_slice(&shown[1..]);
+            if let Some((_, bytes)) = detection.contents.iter().find(|(known, _)| known == event) {
+                out.extend_from_slice(b",\"event\":");
+                out.extend_from_slice(bytes.trim_ascii());
+            }
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+    }
+}
+
+fn write_correlation(out: &mut Vec<u8>, part: &WindowPart<'_>) {
+    let WindowPart { detection, window, .. } = part;
+    out.extend_from_slice(b",\"correlation\":{\"type\":");
+    write_text(out, measure_name(window.measure));
+    out.extend_from_slice(b",\"group\":{");
+    for (at, (name, value)) in window.group_by.iter().zip(detection.group.values()).enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_text(out, name);
+        out.push(b':');
+        write_text(out, &String::from_utf8_lossy(value.unwrap_or_default()));
+    }
+    let number = if window.measure.is_numeric() { "value" } else { "count" };
+    put(out, format_args!("}},\"{number}\":{}", detection.reading));
+    put(
+        out,
+        format_args!(",\"window\":{{\"start\":{},\"end\":{}}}", detection.start, detection.end),
+    );
+    put(out, format_args!(",\"eventCount\":{}", detection.events_total));
+    if detection.is_truncated {
+        out.extend_from_slice(b",\"truncated\":true");
+    }
+    out.push(b'}');
+}
+
+/// Sigma's word where it has one.
+fn measure_name(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Events => "event_count",
+        Measure::DistinctValues => "value_count",
+        Measure::Inputs => "temporal",
+        Measure::InputsInOrder => "temporal_ordered",
+        Measure::Sum => "value_sum",
+        Measure::Average => "value_avg",
+        Measure::Percentile(percent) if percent == Fixed::from_count(50) => "value_median",
+        Measure::Percentile(_) => "value_percentile",
+        Measure::Min => "value_min",
+        Measure::Max => "value_max",
     }
 }
 

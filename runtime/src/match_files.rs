@@ -5,12 +5,13 @@
 //! Out: that text, block by block, and a [`Summary`]. One thread reads and decompresses, each worker
 //! matches whole blocks with a matcher of its own, and the calling thread puts the results back in
 //! order. The text is the same for any number of threads, since a block's text depends on nothing but
-//! the block. A fixed set of buffers goes round between the threads, so that input of any length takes
+//! the block, and windows see the lines in their order ([`windows`]). A fixed set of buffers goes round between the threads, so that input of any length takes
 //! the same memory and a slow reader of the output slows the input down.
 
 mod block;
 mod event_time;
 mod source;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -20,11 +21,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use sigmill_engine::window::{Position, WindowConfig};
 use sigmill_engine::{Matcher, MatcherConfig, Plan, Rejection, RuleId};
 
 use self::block::{BlockReader, BlockSizes};
-pub use self::event_time::event_time;
+pub use self::event_time::{event_time, time_of_text};
 pub use self::source::Source;
+use self::windows::{BlockFeed, Feeder, Ordered};
+pub use self::windows::{DetectedWindow, FileWindows, WindowSummary};
 
 /// Limits and sizes.
 #[derive(Debug, Clone)]
@@ -106,6 +110,8 @@ pub struct Summary {
     pub refused: BTreeMap<&'static str, u64>,
     /// The first of them.
     pub refused_first: Vec<RefusedLine>,
+    /// What windows did.
+    pub windows: WindowSummary,
 }
 
 /// Why matching stopped before the end.
@@ -135,10 +141,38 @@ pub fn match_files<R, W>(
     plan: &Arc<Plan>,
     config: &MatchFilesConfig,
     render: R,
+    write: W,
+) -> Result<Summary, MatchFilesError>
+where
+    R: Fn(&MatchedLine<'_>, &mut Vec<u8>) + Sync,
+    W: FnMut(BlockResult<'_>) -> io::Result<()>,
+{
+    let windows = FileWindows {
+        plan: Arc::default(),
+        config: WindowConfig::default(),
+        time_field: String::new(),
+        content_bytes_max: 0,
+    };
+    match_files_with_windows(sources, plan, &windows, config, render, |_, _| {}, write)
+}
+
+/// As [`match_files`], with windows. `render_window` is called on this thread, with what a window detects
+/// and in the order of the lines at which it goes out.
+///
+/// # Errors
+/// As for [`match_files`].
+pub fn match_files_with_windows<R, D, W>(
+    sources: &[Source],
+    plan: &Arc<Plan>,
+    windows: &FileWindows,
+    config: &MatchFilesConfig,
+    render: R,
+    render_window: D,
     mut write: W,
 ) -> Result<Summary, MatchFilesError>
 where
     R: Fn(&MatchedLine<'_>, &mut Vec<u8>) + Sync,
+    D: FnMut(&DetectedWindow<'_>, &mut Vec<u8>),
     W: FnMut(BlockResult<'_>) -> io::Result<()>,
 {
     // Two blocks a worker keep it busy; two more are being read and being written.
@@ -157,12 +191,16 @@ where
             let (read, done_sender) = (read.clone(), done_sender.clone());
             let matcher = Matcher::new(Arc::clone(plan), config.matcher.clone());
             let render = &render;
+            let feeder = (!windows.plan.is_empty() || !windows.plan.is_all_emitting())
+                .then(|| Feeder::new(windows, plan));
             scope.spawn(move || {
-                match_blocks(matcher, config.refused_named_max, render, &read, &done_sender);
+                let named_max = config.refused_named_max;
+                match_blocks(matcher, feeder.as_ref(), named_max, render, &read, &done_sender);
             });
         }
         drop((read, done_sender));
-        let summary = write_in_order(&done, &free_sender, config, &mut write);
+        let ordered = Ordered::new(windows, render_window);
+        let summary = write_in_order(&done, &free_sender, config, ordered, &mut write);
         // After a failed write both ends go, so that the reader and the workers stop too.
         drop((done, free_sender));
         let read_result = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -195,6 +233,10 @@ struct DoneBlock {
     buffers: Buffers,
     sequence: u64,
     stored_bytes_read: u64,
+    source: usize,
+    /// Number of the source's first line over all sources.
+    source_line: u64,
+    feed: BlockFeed,
     summary: Summary,
 }
 
@@ -249,29 +291,48 @@ fn read_blocks(
 /// A worker: matches one block after the other.
 fn match_blocks<R: Fn(&MatchedLine<'_>, &mut Vec<u8>)>(
     mut matcher: Matcher,
+    feeder: Option<&Feeder<'_>>,
     refused_named_max: usize,
     render: &R,
     read: &Receiver<ReadBlock>,
     done: &Sender<DoneBlock>,
 ) {
+    let (mut matched, mut emitting): (Vec<RuleId>, Vec<RuleId>) = Default::default();
     for mut block in read {
         let mut summary = Summary::default();
+        let mut feed = BlockFeed::default();
         block.buffers.text.clear();
         for (at, record) in (0..).zip(block::lines(&block.buffers.lines)) {
             summary.lines += 1;
             match matcher.matches(record) {
-                Ok([]) => {}
+                Ok([]) if feeder.is_none() => {}
                 Ok(rules) => {
-                    summary.lines_matched += 1;
-                    summary.matches += rules.len() as u64;
-                    let line = MatchedLine {
-                        line: block.line_first + at,
-                        source: block.source,
-                        source_line: block.source_line_first + at,
-                        record,
-                        rules,
-                    };
-                    render(&line, &mut block.buffers.text);
+                    let source_line = block.source_line_first + at;
+                    let text = &mut block.buffers.text;
+                    matched.clear();
+                    matched.extend_from_slice(rules);
+                    emitting.clear();
+                    emitting.extend(matched.iter().filter(|rule| {
+                        feeder.is_none_or(|feeder| feeder.is_emitting(**rule))
+                    }));
+                    if !emitting.is_empty() {
+                        summary.lines_matched += 1;
+                        summary.matches += emitting.len() as u64;
+                        let line = MatchedLine {
+                            line: block.line_first + at,
+                            source: block.source,
+                            source_line,
+                            record,
+                            rules: &emitting,
+                        };
+                        render(&line, text);
+                    }
+                    if let Some(feeder) = feeder {
+                        let position =
+                            Position { source: block.source as u32, offset: source_line };
+                        let place = (record, position);
+                        feeder.feed(&mut feed, &mut matcher, place, &matched, text.len());
+                    }
                 }
                 Err(Rejection::Empty) => summary.lines_empty += 1,
                 Err(rejection) => {
@@ -288,8 +349,11 @@ fn match_blocks<R: Fn(&MatchedLine<'_>, &mut Vec<u8>)>(
             }
         }
         summary.bytes = block.buffers.lines.len() as u64;
-        let ReadBlock { buffers, sequence, stored_bytes_read, .. } = block;
-        if done.send(DoneBlock { buffers, sequence, stored_bytes_read, summary }).is_err() {
+        let ReadBlock { buffers, sequence, stored_bytes_read, source, .. } = block;
+        let source_line = block.line_first - block.source_line_first;
+        let done_block =
+            DoneBlock { buffers, sequence, stored_bytes_read, source, source_line, feed, summary };
+        if done.send(done_block).is_err() {
             return;
         }
     }
@@ -300,24 +364,31 @@ fn write_in_order(
     done: &Receiver<DoneBlock>,
     free: &Sender<Buffers>,
     config: &MatchFilesConfig,
+    mut ordered: Ordered<'_, impl FnMut(&DetectedWindow<'_>, &mut Vec<u8>)>,
     write: &mut impl FnMut(BlockResult<'_>) -> io::Result<()>,
 ) -> io::Result<Summary> {
     let mut total = Summary::default();
     // Holds no more blocks than there are buffers.
     let mut waiting: BTreeMap<u64, DoneBlock> = BTreeMap::new();
     let mut sequence_next = 0;
+    let mut stored_bytes_read = 0;
     for block in done {
         waiting.insert(block.sequence, block);
         while let Some(block) = waiting.remove(&sequence_next) {
             sequence_next += 1;
-            write(BlockResult {
-                text: &block.buffers.text,
-                stored_bytes_read: block.stored_bytes_read,
-            })?;
+            stored_bytes_read = block.stored_bytes_read;
+            let place = (block.source, block.source_line);
+            let text = ordered.block(block.feed, place, &block.buffers.text);
+            write(BlockResult { text, stored_bytes_read })?;
             total.add(block.summary, config.refused_named_max);
             // The reader may have come to its end and taken no more.
             let _ = free.send(block.buffers);
         }
+    }
+    let (text, windows) = ordered.close();
+    total.windows = windows;
+    if !text.is_empty() {
+        write(BlockResult { text: &text, stored_bytes_read })?;
     }
     Ok(total)
 }

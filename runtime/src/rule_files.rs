@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 
+use sigmill_codegen::RuleDocument;
 use sigmill_parser::{
     Diagnostic, Document, ParseOptions, Rule, Span, check_references, parse_bytes_with,
 };
@@ -135,6 +136,12 @@ impl RuleFiles {
     /// The rules alone, in order: what `sigmill_codegen::compile` takes.
     pub fn compile_list(&self) -> Vec<Arc<Rule>> {
         self.rules.iter().map(|loaded| Arc::clone(&loaded.rule)).collect()
+    }
+
+    /// Rules, and behind them the others: what `sigmill_codegen::compile_set` takes.
+    pub fn document_list(&self) -> Vec<RuleDocument> {
+        let rules = self.rules.iter().map(|one| RuleDocument::Rule(Arc::clone(&one.rule)));
+        rules.chain(self.others.iter().map(|one| one.document.clone().into())).collect()
     }
 
     /// Number of files of which something does not load.

@@ -7,18 +7,24 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use sigmill_engine::window::{Emit, WindowConfig};
 use sigmill_runtime::match_files::{
-    MatchFilesConfig, MatchFilesError, Source, Summary, match_files,
+    FileWindows, MatchFilesConfig, MatchFilesError, Source, Summary, WindowSummary,
+    match_files_with_windows,
 };
 
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::match_output::{MatchFormat, MatchOutput};
 use crate::pipelines::PipelineArgs;
 use crate::progress;
-use crate::rule_set;
+use crate::rule_set::{self, RuleSet};
 use crate::stdio::{counted, say};
+
+/// Longest event that a correlation's detection shows.
+const CONTENT_BYTES_MAX: usize = 8 << 10;
 
 /// Match the events of files against rules.
 #[derive(Debug, Args)]
@@ -51,6 +57,14 @@ pub(crate) struct MatchArgs {
     /// The field that holds an event's time.
     #[arg(long, default_value = "@timestamp", value_name = "NAME")]
     time_field: String,
+    /// When correlations report: at once, when no event can change it any more, or with each event at
+    /// which their condition holds. What more events could falsify always waits.
+    #[arg(long, value_enum, default_value_t = WindowEmit::Early)]
+    window_emit: WindowEmit,
+    /// How far behind the newest event one may be and still count for a correlation: `90s`, `5m`, `1d`
+    /// [default: its timespan, at most 5m].
+    #[arg(long, value_name = "TIME", value_parser = milliseconds)]
+    window_grace: Option<i64>,
     /// Exit with 1 if something matched.
     #[arg(long)]
     fail_on_match: bool,
@@ -68,17 +82,21 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
     let bar = progress::bytes(stored_bytes(&sources)?);
     let field_mapping = rule_set::load_field_mapping(args.field_mapping.as_ref())?;
     let pipelines = args.pipelines.load()?;
-    let rule_set = rule_set::load(&args.rules, field_mapping, &pipelines, args.strict)?;
+    let rule_set =
+        rule_set::load(&args.rules, field_mapping, &pipelines, &args.time_field, args.strict)?;
+    let windows = file_windows(args, &rule_set);
 
     let mut config = MatchFilesConfig::default();
     config.threads = args.threads.unwrap_or(config.threads);
     let output = MatchOutput::new(args.format, &args.time_field, &sources, &rule_set);
     let mut stdout = io::stdout().lock();
-    let result = match_files(
+    let result = match_files_with_windows(
         &sources,
         &rule_set.plan,
+        &windows,
         &config,
         |line, text| output.write(line, text),
+        |detected, text| output.write_window(detected, text),
         |block| {
             bar.set_position(block.stored_bytes_read);
             stdout.write_all(block.text)?;
@@ -91,8 +109,46 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
         other => other.or_exit(Exit::Usage)?,
     };
     report(&summary, &sources);
-    let is_failed = args.fail_on_match && summary.matches > 0;
+    if !rule_set.windows.is_empty() {
+        report_windows(&summary.windows, &args.time_field);
+    }
+    let is_failed = args.fail_on_match && (summary.matches > 0 || summary.windows.detections > 0);
     Ok(if is_failed { Exit::Findings } else { Exit::Fine })
+}
+
+/// When correlations report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WindowEmit {
+    Early,
+    Final,
+    Every,
+}
+
+fn file_windows(args: &MatchArgs, rule_set: &RuleSet) -> FileWindows {
+    let emit = match args.window_emit {
+        WindowEmit::Early => Emit::Early,
+        WindowEmit::Final => Emit::Final,
+        WindowEmit::Every => Emit::Every,
+    };
+    FileWindows {
+        plan: Arc::clone(&rule_set.windows),
+        config: WindowConfig { emit, grace_ms: args.window_grace, ..WindowConfig::default() },
+        time_field: args.time_field.clone(),
+        content_bytes_max: if args.format == MatchFormat::Json { CONTENT_BYTES_MAX } else { 0 },
+    }
+}
+
+/// Reads a number and one of `s`, `m`, `h`, `d`.
+fn milliseconds(text: &str) -> Result<i64, String> {
+    let unit_ms: i64 = match text.as_bytes().last() {
+        Some(b's') => 1_000,
+        Some(b'm') => 60_000,
+        Some(b'h') => 3_600_000,
+        Some(b'd') => 86_400_000,
+        _ => return Err("a time is a number and one of s, m, h, d".to_owned()),
+    };
+    let count: u32 = text[..text.len() - 1].parse().map_err(|_| "that is no number".to_owned())?;
+    Ok(i64::from(count) * unit_ms)
 }
 
 /// Checks that every file is there before the work begins, and adds their sizes up.
@@ -140,5 +196,25 @@ fn report(summary: &Summary, sources: &[Source]) {
     let unnamed = summary.refused_count() - summary.refused_first.len() as u64;
     if unnamed > 0 {
         say(format_args!("  and {unnamed} more"));
+    }
+}
+
+/// What windows did, on standard error.
+fn report_windows(summary: &WindowSummary, time_field: &str) {
+    say(format_args!("{} by correlation", counted(summary.detections, "detection")));
+    let (feeds, windows) = (&summary.feeds, &summary.windows);
+    let without_time = format!("without a time in `{time_field}`: fed no correlation");
+    for (count, noun, what) in [
+        (summary.lines_without_time, "line", without_time.as_str()),
+        (windows.matches_late, "event", "too late for a correlation (see --window-grace)"),
+        (feeds.without_group, "event", "without a value to group by: fed no correlation"),
+        (feeds.without_value, "event", "without a value to measure: fed no correlation"),
+        (feeds.combinations_dropped, "combination", "of array elements left out"),
+        (windows.groups_evicted, "group", "of a correlation forgotten: too many at once"),
+        (windows.entries_evicted, "event", "of a correlation's group forgotten: too many at once"),
+    ] {
+        if count > 0 {
+            say(format_args!("  {} {what}", counted(count, noun)));
+        }
     }
 }

@@ -126,11 +126,13 @@ pub(crate) fn chain(
     counters: &mut FeedCounters,
     out: &mut Vec<WindowMatch>,
 ) {
+    let mut contents = detection.contents.iter();
+    let completing = contents.find(|(event, _)| event.position == detection.completed_by);
     let occurrence = Occurrence {
         time: detection.at,
         position: detection.completed_by,
         watermark: i64::MIN,
-        content: None,
+        content: completing.map(|(_, bytes)| Arc::clone(bytes)),
         may_repeat: false,
     };
     let mut places = plan.edges_of_window(detection.window).to_vec();

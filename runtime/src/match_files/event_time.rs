@@ -12,12 +12,15 @@ use serde_json::Value;
 pub fn event_time(record: &[u8], field: &str) -> Option<i64> {
     let event: Value = serde_json::from_slice(record).ok()?;
     match lookup(&event, field)? {
-        Value::String(text) => {
-            rfc3339(text).or_else(|| text.trim().parse().ok().and_then(by_magnitude))
-        }
+        Value::String(text) => time_of_text(text),
         Value::Number(number) => by_magnitude(number.as_f64()?),
         _ => None,
     }
+}
+
+/// The time that a text, or the spelling of a number, says.
+pub fn time_of_text(text: &str) -> Option<i64> {
+    rfc3339(text).or_else(|| text.trim().parse().ok().and_then(by_magnitude))
 }
 
 fn lookup<'a>(event: &'a Value, field: &str) -> Option<&'a Value> {
