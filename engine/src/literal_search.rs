@@ -18,6 +18,9 @@ use crate::teddy::Teddy;
 /// Stride of the search for long literals.
 const LONG_STRIDE: usize = 4;
 
+/// So many literals are few.
+const FEW: usize = 40;
+
 /// A set of spelled literals.
 #[derive(Debug, Default)]
 pub(crate) struct LiteralSearch {
@@ -48,16 +51,21 @@ impl LiteralSearch {
             };
             tiers[tier].push((id as u32, spelled));
         }
-        let [long, mut middle, mut short] = tiers;
-        let mut search = Self { long: Tier::grams(&long, LONG_STRIDE), ..Self::default() };
-        // One pass over the text for all that are not long, if they are few.
+        let [mut long, mut middle, mut short] = tiers;
+        let mut search = Self::default();
+        // One vector pass for all that are not long, or for all if they are few.
+        let count = long.len() + middle.len() + short.len();
         let mut few = middle.clone();
         few.extend(short.iter().filter(|(_, literal)| literal.len() > 1).cloned());
+        if count <= FEW {
+            few.append(&mut long);
+        }
         search.few = Tier::new(&few, |literals| Teddy::new(&literals));
         if search.few.is_some() {
             middle.clear();
             short.retain(|(_, literal)| literal.len() == 1);
         }
+        search.long = Tier::grams(&long, LONG_STRIDE);
         let shortest = middle.iter().map(|(_, literal)| literal.len()).min();
         let stride = shortest.map_or(1, |len| len + 1 - Grams::len_min(1));
         search.middle = Tier::grams(&middle, stride);
