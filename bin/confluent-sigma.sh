@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Starts the processor, under the name and with the argument that scripts of Confluent Sigma use:
-#   confluent-sigma.sh [PROPERTIES-FILE]
+#   confluent-sigma.sh [PROPERTIES-FILE]   the file; without one sigmill looks for it, or asks
+#   confluent-sigma.sh -i                  asks for what is missing
+# Other options are those of `sigmill run`. The exit status is that of sigmill: not 0 if it cannot start.
 set -euo pipefail
 . "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/find-sigmill.sh"
 
 case "${1:-}" in
--i) die "there is no interactive mode: copy config/sigma.properties and name the file" ;;
--h | --help)
-    echo "usage: confluent-sigma.sh [PROPERTIES-FILE]"
-    exit 0
+-i)
+    shift
+    exec "$SIGMILL" run --interactive "$@"
     ;;
+"" | -*) ;;
+*) [ -f "$1" ] || die "no such properties file: $1" ;;
 esac
-find_properties "${1:-}"
-[ -n "$SIGMA_PROPS" ] || die "no properties file: name one, or put it into ~/.sigma/sigma.properties"
-exec "$SIGMILL" run "$SIGMA_PROPS"
+exec "$SIGMILL" run "$@"

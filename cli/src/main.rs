@@ -3,15 +3,20 @@
 
 #![forbid(unsafe_code)]
 
+mod benchmark;
 mod commands;
+mod compiled;
 mod demo_samples;
 mod diagnostics;
 mod exit;
 mod field_census;
+mod java_options;
 mod match_output;
 mod pipelines;
+mod plan_report;
 mod process;
 mod progress;
+mod properties_source;
 mod rule_records;
 mod rule_set;
 mod stdio;
@@ -30,6 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[command(
     name = "sigmill",
     version,
+    infer_long_args = true,
     arg_required_else_help = true,
     subcommand_required = true,
     after_help = "Exit status: 0 fine, 1 findings, 2 rules wrong, 3 configuration or usage wrong, \
@@ -48,10 +54,11 @@ enum Command {
     Lint(commands::lint::LintArgs),
     Run(commands::run::RunArgs),
     Rules(commands::rules::RulesArgs),
+    Bench(commands::bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(java_options::respell(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are no error. Nothing can be done if they cannot be printed.
@@ -66,6 +73,7 @@ fn main() -> ExitCode {
         Command::Lint(args) => commands::lint::run(&args),
         Command::Run(args) => commands::run::run(&args),
         Command::Rules(args) => commands::rules::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
     };
     match outcome {
         Ok(exit) => exit.into(),

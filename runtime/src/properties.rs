@@ -19,7 +19,9 @@ pub enum Origin {
         /// The line the entry begins on.
         line: usize,
     },
-    /// Given by the caller: an argument, an environment variable, a test.
+    /// In an environment variable of this name.
+    Environment(String),
+    /// Given by the caller: an argument, a prompt, a test.
     Given(&'static str),
 }
 
@@ -27,6 +29,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
             Self::Given(by) => f.write_str(by),
         }
     }
@@ -86,6 +89,15 @@ impl Properties {
         self.put(entry);
     }
 
+    /// Takes over the environment variables that are settings, in place of what was there: a name in lower
+    /// case, where `_` stands for `.` (`data_topic`, `sasl_jaas_config`). Others are none of ours.
+    pub fn take_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        for (name, value) in variables.into_iter().filter(|(name, _)| is_setting_variable(name)) {
+            let key = name.replace('_', ".");
+            self.put(Entry { key, value, origin: Origin::Environment(name) });
+        }
+    }
+
     /// The entry of a key.
     pub fn get(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
@@ -100,6 +112,18 @@ impl Properties {
         self.entries.retain(|old| old.key != entry.key);
         self.entries.push(entry);
     }
+}
+
+/// Whether a variable is meant as a setting. Lower-case variables that are not are those of proxies.
+fn is_setting_variable(name: &str) -> bool {
+    let is_word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    let mut words = name.split(['_', '.']);
+    name.contains(['_', '.'])
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && words.all(is_word)
+        && !name.ends_with("_proxy")
 }
 
 fn decode(bytes: &[u8]) -> String {
@@ -258,5 +282,32 @@ mod tests {
         check(b"a=1\nb=2\na=3", &[("b", "2", 2), ("a", "3", 3)]);
         let properties = Properties::parse(b"sasl.password=geheim", Path::new("x"));
         assert_eq!(format!("{properties:?}"), r#"["sasl.password"]"#);
+    }
+
+    #[test]
+    fn the_environment_wins_and_is_read_by_name() {
+        let mut properties = Properties::parse(b"data.topic=a\noutput.topic=b", Path::new("x"));
+        let variables = [
+            ("data_topic", "dns"),
+            ("sigma_rule_filter_service", "cisco:asa"),
+            ("enable.auto.commit", "true"),
+            ("http_proxy", "p"),
+            ("container", "docker"),
+            ("KAFKA_HEAP_OPTS", "-Xmx1g"),
+            ("_", "/bin/env"),
+            ("a__b", "1"),
+        ];
+        properties.take_environment(variables.map(|(name, value)| (name.into(), value.into())));
+        let found: Vec<_> =
+            properties.iter().map(|entry| (entry.key.as_str(), entry.value.as_str())).collect();
+        let expected = [
+            ("output.topic", "b"),
+            ("data.topic", "dns"),
+            ("sigma.rule.filter.service", "cisco:asa"),
+            ("enable.auto.commit", "true"),
+        ];
+        assert_eq!(found, expected);
+        let origin = properties.get("data.topic").unwrap().origin.to_string();
+        assert_eq!(origin, "environment variable data_topic");
     }
 }

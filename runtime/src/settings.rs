@@ -206,7 +206,10 @@ impl Reader<'_> {
         let key = key(name);
         self.problems.push(Problem {
             key: name.to_owned(),
-            message: format!("{name} is missing: expected {}. {}", key.expected, key.meaning),
+            message: format!(
+                "Missing required property {name}: expected {}. {}",
+                key.expected, key.meaning
+            ),
         });
     }
 

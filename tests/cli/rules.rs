@@ -117,7 +117,6 @@ fn wrong_settings_are_status_3() {
         "rules",
         "rules load --bootstrap-server a:1 --topic t",
         "rules load --topic t --dir rules",
-        "rules list --bootstrap-server a:1",
         "rules get --bootstrap-server a:1 --topic t",
         "rules list --command-config missing.properties",
         "rules list --command-config empty.properties",

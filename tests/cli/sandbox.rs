@@ -50,6 +50,10 @@ impl Sandbox {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sigmill"))
             .args(arguments.split_whitespace())
             .current_dir(self.folder.path())
+            // Settings are looked for in the home folder and, in a container, among the variables.
+            .env("HOME", self.folder.path().join("home"))
+            .env("SIGMILL_CONTAINER", "false")
+            .env_remove("SIGMAPROPS")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

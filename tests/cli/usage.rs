@@ -42,7 +42,7 @@ fn wrong_usage_is_status_3_and_says_why() {
         ("match --rules rule.yml --threads 0 -", "--threads"),
         ("match --rules rule.yml --format xml -", "tsv"),
         ("match --rules rule.yml --no-such-flag -", "--no-such-flag"),
-        ("run", "<FILE>"),
+        ("run", "Missing required property bootstrap.servers"),
         ("demo --seconds soon", "--seconds"),
         ("demo --threads 0", "--threads"),
         ("rules load --topic t --bootstrap-server s", "--file"),

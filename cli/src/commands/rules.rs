@@ -1,9 +1,9 @@
-//! `sigmill rules`: the rules topic, edited from the command line.
+//! `sigmill rules`: the rules topic, edited from the command line, and what rules compile to.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use sigmill_parser::{Document, Rule};
@@ -13,12 +13,17 @@ use sigmill_runtime::rules_topic::{RulesTopic, StoredRule};
 use sigmill_runtime::settings::kafka::KafkaSettings;
 use sigmill_runtime::settings::table;
 
+use crate::commands::explain::{self, ExplainArgs};
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::process::{log_from, run_failure};
+use crate::properties_source;
 use crate::rule_records;
 use crate::stdio::{counted, put, say};
 
-/// Load, list, get and delete the rules of a rules topic.
+/// The topic where none is given: the JVM processor's loader takes it too.
+const RULES_TOPIC: &str = "sigma-rules";
+
+/// Load, list, get and delete the rules of a rules topic; explain what rules compile to.
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
@@ -43,10 +48,10 @@ enum RulesCommand {
         #[command(flatten)]
         connection: Connection,
         /// A rule file; may be given several times.
-        #[arg(long = "file", value_name = "FILE", required_unless_present = "dirs")]
+        #[arg(short, long = "file", value_name = "FILE", required_unless_present = "dirs")]
         files: Vec<PathBuf>,
         /// A folder of rules; may be given several times.
-        #[arg(long = "dir", value_name = "DIR")]
+        #[arg(short, long = "dir", value_name = "DIR")]
         dirs: Vec<PathBuf>,
     },
     /// List the rules on the topic, sorted by title.
@@ -85,6 +90,11 @@ enum RulesCommand {
         #[arg(long = "title", value_name = "TITLE", required = true)]
         titles: Vec<String>,
     },
+    /// Show what the compiler makes of rules: searches, what wakes each rule, what it costs.
+    #[command(after_help = "Rules come from files, not from a topic.\n\nExamples:\n  sigmill rules \
+                            explain --rules rules/ --pipeline windows\n  sigmill rules explain \
+                            --rules rules/ --rule mimikatz")]
+    Explain(ExplainArgs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -99,14 +109,15 @@ enum ListFormat {
 #[derive(Debug, Args)]
 struct Connection {
     /// Brokers to ask first, `host:port` separated by commas.
-    #[arg(long, value_name = "SERVERS", required_unless_present = "command_config")]
+    #[arg(long, visible_alias = "bootStrapServer", value_name = "SERVERS")]
     bootstrap_server: Option<String>,
     /// The rules topic.
-    #[arg(long, required_unless_present = "command_config")]
+    #[arg(long)]
     topic: Option<String>,
     /// A properties file with client settings, such as that of `sigmill run`: its
-    /// `bootstrap.servers` and `sigma.rules.topic` count where the flags are not given.
-    #[arg(long, value_name = "FILE")]
+    /// `bootstrap.servers` and `sigma.rules.topic` count where the flags are not given. Where neither
+    /// flags nor file name the broker, the file is looked for as `sigmill run` does.
+    #[arg(short = 'c', long, visible_alias = "config", value_name = "FILE")]
     command_config: Option<PathBuf>,
     /// How long to wait for a broker, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 15_000)]
@@ -123,6 +134,7 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
         RulesCommand::List { connection, format } => list(connection, *format),
         RulesCommand::Get { connection, title } => get(connection, title),
         RulesCommand::Delete { connection, titles } => delete(connection, titles),
+        RulesCommand::Explain(args) => explain::run(args),
     }
 }
 
@@ -216,22 +228,29 @@ fn to_json(stored: &StoredRule) -> serde_json::Value {
 impl Connection {
     fn open(&self) -> Result<RulesTopic, Failure> {
         let properties = match &self.command_config {
-            Some(path) => Properties::read(path)
-                .with_context(|| format!("cannot read `{}`", path.display()))
-                .or_exit(Exit::Usage)?,
-            None => Properties::default(),
+            None if self.bootstrap_server.is_some() => Properties::default(),
+            named => properties_source::read(named.as_deref())?,
         };
-        let value = |flag: &Option<String>, key: &str, name: &str| {
-            let given = flag.clone().or_else(|| Some(properties.get(key)?.value.trim().to_owned()));
-            given
-                .filter(|value| !value.is_empty())
-                .ok_or_else(|| {
-                    anyhow!("{name} is not given, and {key} is not in the properties file")
-                })
-                .or_exit(Exit::Usage)
+        let written = |key: &str| {
+            let value = properties.get(key)?.value.trim().to_owned();
+            (!value.is_empty()).then_some(value)
         };
-        let servers = value(&self.bootstrap_server, "bootstrap.servers", "--bootstrap-server")?;
-        let topic = value(&self.topic, "sigma.rules.topic", "--topic")?;
+        let servers = self
+            .bootstrap_server
+            .clone()
+            .or_else(|| written("bootstrap.servers"))
+            .or_else(|| written("bootstrap.server"))
+            .ok_or_else(|| {
+                anyhow!(
+                    "--bootstrap-server is not given, and bootstrap.servers is in no properties file"
+                )
+            })
+            .or_exit(Exit::Usage)?;
+        let topic = self
+            .topic
+            .clone()
+            .or_else(|| written("sigma.rules.topic"))
+            .unwrap_or_else(|| RULES_TOPIC.to_owned());
         let mut problems = Vec::new();
         // The processor's own settings mean nothing here, and what the client does not know is no
         // mistake in a file that others read too.

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
-use clap::Args;
+use anyhow::anyhow;
+use clap::{Args, CommandFactory as _};
 use sigmill_runtime::metrics::Metric;
 use sigmill_runtime::processor::{Processor, Snapshot};
-use sigmill_runtime::properties::Properties;
 use sigmill_runtime::run_error::RunError;
 use sigmill_runtime::settings::Settings;
 use tracing::info;
 
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::process::{log_from, run_failure, stop_on_signals};
+use crate::properties_source::{self, Ask};
+use crate::stdio::put;
 
 /// How often the wish to stop is looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -24,23 +25,56 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(30);
 /// Run the processor: match the records of Kafka topics against the rules of the rules topic.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file has the settings of Confluent Sigma, with their names. SIGINT and \
-                        SIGTERM stop it cleanly. SIGMILL_LOG sets the log level (info).\n\n\
-                        Exit status: 0 after a stop; 3 a setting is wrong; 4 no broker answers, a \
-                        topic is not usable, or the stop was not clean.\n\nExample:\n  \
-                        sigmill run config/sigma.properties"
+    disable_help_flag = true,
+    after_help = "The file has the settings of Confluent Sigma, with their names. Without one it is looked \
+                  for: $SIGMAPROPS, then sigma.properties in ~/.sigma, ~/.config, ~/.confluent and ~/tmp. \
+                  In a container environment variables are settings too, and win: data_topic is \
+                  data.topic. At a terminal what is missing is asked for. SIGINT and SIGTERM stop the \
+                  processor cleanly. SIGMILL_LOG sets the log level (info).\n\n\
+                  Exit status: 0 after a stop; 3 a setting is wrong or missing; 4 no broker answers, a \
+                  topic is not usable, or the stop was not clean.\n\nExample:\n  \
+                  sigmill run config/sigma.properties"
 )]
 pub(crate) struct RunArgs {
     /// The properties file.
     #[arg(value_name = "FILE")]
-    properties: PathBuf,
+    properties: Option<PathBuf>,
+    /// The properties file, as the JVM processor's option.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "properties")]
+    config: Option<PathBuf>,
+    /// Ask for nothing, even at a terminal. Alone, -h prints this help.
+    #[arg(short = 'h', long)]
+    headless: bool,
+    /// Ask for what is missing, even without a terminal.
+    #[arg(short, long, conflicts_with = "headless")]
+    interactive: bool,
+    /// Accepted and ignored, as the JVM processor does.
+    #[arg(short, long, value_name = "FILE", hide = true)]
+    file: Option<PathBuf>,
+    /// Accepted and ignored, as the JVM processor does.
+    #[arg(short, long, value_name = "DIR", hide = true)]
+    dir: Option<PathBuf>,
+    /// Print help.
+    #[arg(long, short = '?', action = clap::ArgAction::Help)]
+    help: Option<bool>,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
-    let properties = Properties::read(&args.properties)
-        .with_context(|| format!("cannot read `{}`", args.properties.display()))
-        .or_exit(Exit::Usage)?;
+    let named = args.config.as_deref().or(args.properties.as_deref());
+    if args.headless && named.is_none() && !properties_source::is_in_container() {
+        let mut command = crate::Cli::command();
+        let help = command.find_subcommand_mut("run").map(|run| run.render_long_help());
+        put(help.map(|help| help.to_string()).unwrap_or_default().as_bytes())?;
+        return Ok(Exit::Fine);
+    }
+    let mut properties = properties_source::read(named)?;
+    let ask = match () {
+        () if args.interactive => Ask::Always,
+        () if args.headless => Ask::Never,
+        () => Ask::AtTerminal,
+    };
+    properties_source::ask(&mut properties, ask)?;
     let settings = Settings::from_properties(&properties).or_exit(Exit::Usage)?;
     log_from("info");
     let shutdown = stop_on_signals()?;

@@ -49,7 +49,9 @@ fn every_missing_setting_is_named_at_once() {
         keys,
         ["bootstrap.servers", "application.id", "data.topic", "output.topic", "sigma.rules.topic"]
     );
-    assert!(error.to_string().contains("data.topic is missing: expected topic names"));
+    assert!(
+        error.to_string().contains("Missing required property data.topic: expected topic names")
+    );
 }
 
 #[test]
