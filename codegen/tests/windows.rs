@@ -256,6 +256,16 @@ fn windows_agree_with_the_reference() {
     }
 }
 
+#[test]
+fn final_detections_do_not_depend_on_the_order_of_arrival() {
+    order_does_not_matter();
+}
+
+#[test]
+fn in_order_each_run_is_reported_early_once_and_else_at_least_once() {
+    early_covers_final();
+}
+
 /// Each event's matches, with the watermark as of it.
 fn feed(
     compiled: Compiled,
@@ -388,6 +398,73 @@ proptest! {
             let measure = format!("{:?}", plan.window(detection.window).measure);
             let measure = measure.split('(').next().unwrap_or_default();
             *exercised.by_kind.entry(format!("{measure} {emit:?}")).or_default() += 1;
+        }
+    }
+
+    fn order_does_not_matter(
+        text in documents(),
+        (events, shuffled) in events().prop_flat_map(|events| {
+            let order: Vec<usize> = (0..events.len()).collect();
+            (Just(events), Just(order).prop_shuffle())
+        }),
+    ) {
+        let documents: Vec<RuleDocument> = load(&text).into_iter().map(RuleDocument::from).collect();
+        let compiled = compile_set(&documents, &CompileOptions::default(), &[]);
+        let (plan, fed) = feed(compiled, &events);
+        // Nothing is late, in whatever order.
+        let grace_ms = Some(1_000_000);
+        let config = WindowConfig { emit: Emit::Final, grace_ms, ..WindowConfig::default() };
+        let (wanted, _) = run(&plan, &config, 1, &fed);
+        let by_event = |at: &usize| {
+            let is_of = |fed: &&(i64, Vec<WindowMatch>)| fed.1[0].position.offset == *at as u64;
+            fed.iter().find(is_of).cloned()
+        };
+        let mut latest = i64::MIN;
+        let mut reordered: Vec<(i64, Vec<WindowMatch>)> =
+            shuffled.iter().filter_map(by_event).collect();
+        for (watermark, matches) in &mut reordered {
+            latest = latest.max(matches[0].time);
+            *watermark = latest;
+            matches.iter_mut().for_each(|arrived| arrived.watermark = latest);
+        }
+        let (got, _) = run(&plan, &config, 1, &reordered);
+        prop_assert_eq!(shown(&plan, &got), shown(&plan, &wanted), "{}\n{:#?}", text, events);
+    }
+
+    fn early_covers_final(text in documents(), events in events(), is_sorted in any::<bool>()) {
+        let mut events = events;
+        if is_sorted {
+            events.sort_by_key(|(time, _)| *time);
+        }
+        let documents: Vec<RuleDocument> = load(&text).into_iter().map(RuleDocument::from).collect();
+        let compiled = compile_set(&documents, &CompileOptions::default(), &[]);
+        let (plan, fed) = feed(compiled, &events);
+        let reports = |emit: Emit| {
+            let config = WindowConfig { emit, ..WindowConfig::default() };
+            let (detections, _) = run(&plan, &config, 1, &fed);
+            let mut reports = BTreeMap::new();
+            for detection in shown(&plan, &detections) {
+                let window = detections
+                    .iter()
+                    .map(|d| d.window)
+                    .find(|id| plan.window(*id).source as usize == detection.document)
+                    .unwrap();
+                // What is fed by others hears of what those report, which may be more than once.
+                if plan.level(window) == 0 {
+                    let key = (detection.document, detection.condition, detection.group);
+                    reports.entry(key).or_insert_with(Vec::new).push(detection.at);
+                }
+            }
+            reports
+        };
+        let (early, wanted) = (reports(Emit::Early), reports(Emit::Final));
+        if is_sorted {
+            prop_assert_eq!(early, wanted, "{}\n{:#?}", text, events);
+        } else {
+            for (key, runs) in wanted {
+                let count = early.get(&key).map_or(0, Vec::len);
+                prop_assert!(count >= runs.len(), "{:?}: {} of {:?}\n{}", key, count, runs, text);
+            }
         }
     }
 }

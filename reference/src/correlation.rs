@@ -207,7 +207,7 @@ impl Run<'_> {
                     Class::Rising if self.settings.emit == Emit::Early => {
                         self.unreported(node, &group)
                     }
-                    Class::Rising => measured.newly_certain(before, settled),
+                    Class::Rising => Vec::new(),
                 };
                 for span in spans {
                     self.report(node, &group, span, None, &mut waiting);
@@ -220,7 +220,8 @@ impl Run<'_> {
     fn unreported(&self, node: usize, group: &[String]) -> Vec<(i64, i64)> {
         let own = &self.groups[node][group];
         let measured = Measured::new(&self.nodes[node], &own.arrivals);
-        let is_certain = |at| at < self.settled[node] || !measured.has_negative(at);
+        let settled = self.settled[node];
+        let is_certain = |at| at < settled || !measured.has_negative_since(settled);
         let runs = measured.runs(|at| is_certain(at) && measured.holds(at));
         runs.into_iter()
             .filter(|(start, end)| !own.reported.iter().any(|at| (start..=end).contains(&at)))
@@ -245,14 +246,11 @@ impl Run<'_> {
             _ => {
                 let own = &self.groups[node][group];
                 let measured = Measured::new(&self.nodes[node], &own.arrivals);
-                let settled = self.settled[node];
                 measured
                     .instants()
                     .into_iter()
                     .filter(|at| (time..=time + self.nodes[node].timespan).contains(at))
-                    .find(|at| {
-                        (*at < settled || !measured.has_negative(*at)) && measured.holds(*at)
-                    })
+                    .find(|at| measured.holds(*at))
                     .map(|at| measured.window(at))
                     .into_iter()
                     .collect()

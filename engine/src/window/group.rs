@@ -4,12 +4,12 @@
 //! behind the watermark that no event can come to them or before them any more. Four ways to decide:
 //!
 //! - early: every event re-decides the instants in [t, t+W], and what is new is reported at once;
-//! - every: the same, but each event reports if the condition holds at one of those instants;
+//! - every: each event reports if the condition holds at one of those instants;
 //! - final: an instant is decided when it is settled;
 //! - closing: the window that the first event opens is decided when its end is settled.
 //!
-//! A window with a negative number in its sum waits until it is settled, whatever the way: more events
-//! could falsify it.
+//! A negative number could still falsify a sum. While a group has one that windows of instants to come
+//! can hold, it decides settled instants only.
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, VecDeque};
@@ -73,7 +73,8 @@ pub(crate) struct Group {
     settled: i64,
     /// The last instant that was decided for good, and whether the condition held.
     last: Option<(i64, bool)>,
-    negative_count: u64,
+    /// The time of the latest negative number of a sum.
+    negative_last: Option<i64>,
     values: Interned,
     carried: Interned,
     contents: VecDeque<(EventRef, Arc<[u8]>)>,
@@ -94,7 +95,7 @@ impl Group {
             runs: Runs::default(),
             settled,
             last: None,
-            negative_count: 0,
+            negative_last: None,
             values: Interned::default(),
             carried: Interned::default(),
             contents: VecDeque::new(),
@@ -126,7 +127,9 @@ impl Group {
             let carried = arrived.carried.as_ref();
             let carried = carried.map_or(0, |key| group.carried.take(key.as_bytes()));
             let entry = Entry { time, position: arrived.position, payload, carried };
-            group.negative_count += u64::from(frame.window.measure == Measure::Sum && payload < 0);
+            if frame.window.measure == Measure::Sum && payload < 0 {
+                group.negative_last = group.negative_last.max(Some(time));
+            }
             group.entries.insert(&entry);
             group.sweep.inserted(&entry);
         });
@@ -142,7 +145,11 @@ impl Group {
                 self.contents.pop_front();
             }
         }
-        let span = (time, time.saturating_add(frame.timespan()));
+        let mut span = (time, time.saturating_add(frame.timespan()));
+        if self.is_waiting(frame, self.settled) {
+            // What was decided at once may be undecided again.
+            span = (self.settled.min(time), i64::MAX);
+        }
         let completing = Some((arrived.position, arrived.carried.as_ref()));
         match frame.way {
             Way::Early => self.report_runs(frame, span, completing, out),
@@ -184,8 +191,10 @@ impl Group {
                 i64::MIN
             }
             Way::Early | Way::Every => {
-                if self.negative_count > 0 {
-                    self.decide_waiting(frame, settled_before, out);
+                if self.is_waiting(frame, settled_before) {
+                    let is_over = !self.is_waiting(frame, settled);
+                    let end = if is_over { i64::MAX } else { settled - 1 };
+                    self.report_runs(frame, (settled_before, end), None, out);
                 }
                 // A run that has begun may still be split, and its first part be reported.
                 settled.saturating_sub(frame.hold).saturating_sub(frame.timespan())
@@ -206,13 +215,12 @@ impl Group {
                 undecided.map_or(expiry, |at| at.saturating_add(hold))
             }
             Way::Closing => first.saturating_add(timespan).saturating_add(hold),
-            Way::Early | Way::Every => {
-                let waiting = (self.negative_count > 0)
-                    .then(|| self.entries.instant_from(self.settled))
-                    .flatten();
-                let waiting = waiting.map(|at| at.saturating_add(hold));
-                waiting.unwrap_or_else(|| expiry.saturating_add(hold))
+            Way::Early | Way::Every if self.is_waiting(frame, self.settled) => {
+                let undecided = self.entries.instant_from(self.settled).unwrap_or(i64::MAX);
+                let over = self.negative_last.unwrap_or(i64::MAX).saturating_add(timespan);
+                undecided.min(over).saturating_add(hold)
             }
+            Way::Early | Way::Every => expiry.saturating_add(hold),
         })
     }
 
@@ -222,7 +230,7 @@ impl Group {
         match frame.way {
             Way::Final => settled_at,
             Way::Closing => settled_at.saturating_add(frame.timespan()),
-            Way::Early | Way::Every if self.negative_count > 0 => settled_at,
+            Way::Early | Way::Every if self.is_waiting(frame, self.settled) => settled_at,
             Way::Early | Way::Every => {
                 settled_at.saturating_add(frame.timespan()).saturating_add(frame.hold)
             }
@@ -253,11 +261,14 @@ impl Group {
         }
     }
 
-    /// Whether the condition is known to hold at an instant.
+    /// Whether a negative number keeps instants from `settled` on undecided.
+    fn is_waiting(&self, frame: &Frame<'_>, settled: i64) -> bool {
+        self.negative_last.is_some_and(|last| last >= settled.saturating_sub(frame.timespan()))
+    }
+
     fn holds(&mut self, frame: &Frame<'_>, at: i64) -> bool {
         self.sweep.go_to(&self.entries, at.saturating_sub(frame.timespan()), at);
-        let is_waiting = at >= self.settled && self.sweep.tally.has_negative();
-        !is_waiting && self.sweep.tally.holds(frame.window).is_some()
+        self.sweep.tally.holds(frame.window).is_some()
     }
 
     fn report_runs(
@@ -267,11 +278,11 @@ impl Group {
         completing: Completing<'_>,
         out: &mut Vec<WindowDetection>,
     ) {
+        let is_waiting = self.is_waiting(frame, self.settled);
         let (entries, sweep, settled) = (&self.entries, &mut self.sweep, self.settled);
         let reported = self.runs.decide(entries, span, frame.timespan(), |at| {
             sweep.go_to(entries, at.saturating_sub(frame.timespan()), at);
-            let is_waiting = at >= settled && sweep.tally.has_negative();
-            !is_waiting && sweep.tally.holds(frame.window).is_some()
+            (at < settled || !is_waiting) && sweep.tally.holds(frame.window).is_some()
         });
         for at in reported {
             self.report(frame, at, completing, out);
@@ -305,21 +316,6 @@ impl Group {
             self.sweep.go_to(&self.entries, start, end);
             self.report_span(frame, (start, end), end, None, out);
             self.forget_before(frame.window, end + 1);
-        }
-    }
-
-    /// Early, every: the instants that are settled now and had a negative number in their window.
-    fn decide_waiting(&mut self, frame: &Frame<'_>, from: i64, out: &mut Vec<WindowDetection>) {
-        let span = (from, self.settled - 1);
-        if frame.way == Way::Early {
-            return self.report_runs(frame, span, None, out);
-        }
-        let mut next = self.entries.instant_from(span.0);
-        while let Some(at) = next.filter(|at| *at <= span.1) {
-            if self.holds(frame, at) && self.sweep.tally.has_negative() {
-                self.report(frame, at, None, out);
-            }
-            next = self.entries.instant_from(at + 1);
         }
     }
 
@@ -409,10 +405,8 @@ impl Group {
     /// An entry has gone.
     fn release(&mut self, window: &Window, entry: &Entry) {
         self.sweep.removed(entry);
-        match window.measure {
-            Measure::Sum => self.negative_count -= u64::from(entry.payload < 0),
-            Measure::DistinctValues => self.values.give_back(entry.payload as u32),
-            _ => {}
+        if window.measure == Measure::DistinctValues {
+            self.values.give_back(entry.payload as u32);
         }
         self.carried.give_back(entry.carried);
     }

@@ -171,8 +171,8 @@ impl Window {
         let falls = |bound: Bound| if is_falling { is_lower(bound) } else { is_upper(bound) };
         let is_rising = match self.measure {
             Measure::Average | Measure::Percentile(_) => false,
-            // Windows with negative numbers wait as well, but only those; what other windows
-            // detect has no order in time that could be relied on.
+            // A group with negative numbers waits. What other windows detect may come so late that the
+            // watermarks in between would show.
             Measure::Sum => self.edges.iter().all(|edge| matches!(edge.from, Source::Rule(_))),
             _ => true,
         };

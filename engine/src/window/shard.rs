@@ -11,7 +11,7 @@ use super::detection::WindowDetection;
 use super::feed::WindowMatch;
 use super::group::{Frame, Group, Way};
 use super::key::GroupKey;
-use super::plan::{Deciding, Source, WindowId, WindowPlan};
+use super::plan::{Deciding, Measure, Source, WindowId, WindowPlan};
 
 /// The grace of a window of an hour.
 const GRACE_MS_MAX: i64 = 300_000;
@@ -20,12 +20,13 @@ const GRACE_MS_MAX: i64 = 300_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Emit {
     /// At once, at least one for each run of instants at which the condition holds. Conditions that more
-    /// events can falsify wait, as `Final` does.
+    /// events can falsify wait, as `Final` does; a sum waits while a negative number could falsify it.
     #[default]
     Early,
     /// When no event can change it any more: just one for each run, whatever the order of the events.
     Final,
-    /// For each event at which the condition holds. Conditions that more events can falsify wait.
+    /// For each event at which the condition holds. Conditions that more events can falsify wait, and
+    /// sums are among them.
     Every,
 }
 
@@ -127,6 +128,8 @@ impl Windows {
                 (Deciding::Closing, _) => Way::Closing,
                 (Deciding::Falsifiable, _) | (_, Emit::Final) => Way::Final,
                 (Deciding::Rising, Emit::Early) => Way::Early,
+                // A negative number could falsify a sum that has been reported.
+                (Deciding::Rising, Emit::Every) if window.measure == Measure::Sum => Way::Final,
                 (Deciding::Rising, Emit::Every) => Way::Every,
             };
             states.push(WindowState {
@@ -289,5 +292,136 @@ impl WindowState {
         self.slots.clear();
         self.groups.clear();
         self.free.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixed::Fixed;
+    use super::super::plan::{Bound, Edge, Window, WindowCondition};
+    use super::super::{EventRef, Position};
+    use super::*;
+    use crate::RuleId;
+
+    /// Three events of a group within ten seconds.
+    fn plan() -> Arc<WindowPlan> {
+        let edge = Edge {
+            from: Source::Rule(RuleId(0)),
+            input: 0,
+            group: Vec::new(),
+            values: Vec::new(),
+            carried: Vec::new(),
+        };
+        let window = Window {
+            source: 0,
+            condition_index: 0,
+            measure: Measure::Events,
+            condition: WindowCondition::Bounds(vec![(Bound::GreaterOrEqual, Fixed::from_count(3))]),
+            timespan_ms: 10_000,
+            group_by: vec!["U".to_owned()],
+            inputs: 1,
+            is_emitting: true,
+            edges: vec![edge],
+        };
+        Arc::new(WindowPlan::new(vec![window], vec![false]))
+    }
+
+    fn event(group: &str, time: i64, offset: u64) -> WindowMatch {
+        WindowMatch {
+            window: WindowId(0),
+            group: GroupKey::new([Some(group.as_bytes())]),
+            time,
+            position: Position { source: 0, offset },
+            watermark: time,
+            inputs: vec![0],
+            values: Vec::new(),
+            carried: None,
+            content: Some(Arc::from(format!("{{\"n\":{offset}}}").as_bytes())),
+            may_repeat: false,
+            is_chained: false,
+        }
+    }
+
+    fn run(windows: &mut Windows, events: &[WindowMatch]) -> Vec<WindowDetection> {
+        let mut out = Vec::new();
+        events.iter().for_each(|event| windows.push(event, &mut out));
+        out
+    }
+
+    #[test]
+    fn the_group_that_would_end_first_makes_room() {
+        let config = WindowConfig { groups_per_window_max: 2, ..WindowConfig::default() };
+        let mut windows = Windows::new(plan(), config);
+        let mut events = vec![event("a", 0, 0), event("b", 1, 1), event("a", 2, 2)];
+        // `b` goes, and what it had is forgotten.
+        events.extend([event("c", 3, 3), event("a", 4, 4), event("b", 5, 5), event("b", 6, 6)]);
+        let detections = run(&mut windows, &events);
+        assert_eq!(detections.iter().map(|d| d.at).collect::<Vec<_>>(), [4]);
+        assert_eq!(windows.counters().groups_evicted, 2);
+        assert_eq!(windows.group_count(), 2);
+    }
+
+    #[test]
+    fn a_group_at_its_limit_forgets_the_oldest_and_says_so() {
+        let config = WindowConfig { entries_per_group_max: 4, ..WindowConfig::default() };
+        let mut windows = Windows::new(plan(), config);
+        let mut events: Vec<WindowMatch> =
+            (0..6).map(|at| event("a", at * 1_000, at as u64)).collect();
+        events.extend((0..6).map(|at| event("a", 100_000 + at, 10 + at as u64)));
+        let detections = run(&mut windows, &events);
+        assert_eq!(detections.len(), 2);
+        assert!(!detections[0].is_truncated);
+        assert!(detections[1].is_truncated);
+        assert_eq!(windows.counters().entries_evicted, 4);
+    }
+
+    #[test]
+    fn a_detection_names_the_last_events_and_shows_those_that_were_kept() {
+        let config = WindowConfig {
+            event_refs_max: 2,
+            contents_per_group_max: 1,
+            ..WindowConfig::default()
+        };
+        let mut windows = Windows::new(plan(), config);
+        let events: Vec<WindowMatch> = (0..3).map(|at| event("a", at, at as u64)).collect();
+        let detection = run(&mut windows, &events).pop().unwrap();
+        let named =
+            |at: u64| EventRef { time: at as i64, position: Position { source: 0, offset: at } };
+        assert_eq!(detection.events, [named(1), named(2)]);
+        assert_eq!(detection.events_total, 3);
+        assert_eq!(detection.contents.len(), 1);
+        assert_eq!(detection.contents[0].0, named(2));
+        assert_eq!(&*detection.contents[0].1, b"{\"n\":2}");
+        assert_eq!((detection.start, detection.end), (2 - 10_000, 2));
+        assert_eq!(detection.reading.to_string(), "3");
+    }
+
+    #[test]
+    fn an_event_that_is_pushed_again_counts_once() {
+        let mut windows = Windows::new(plan(), WindowConfig::default());
+        let again = |event: WindowMatch| WindowMatch { may_repeat: true, ..event };
+        let events = [
+            event("a", 0, 0),
+            event("a", 1, 1),
+            again(event("a", 1, 1)),
+            again(event("a", 0, 0)),
+            // Another event at the same time.
+            again(event("a", 1, 2)),
+        ];
+        let detections = run(&mut windows, &events);
+        assert_eq!(detections.len(), 1);
+        assert_eq!(detections[0].completed_by.offset, 2);
+        assert_eq!(windows.counters().matches_repeated, 2);
+    }
+
+    #[test]
+    fn groups_go_when_nothing_depends_on_them() {
+        let mut windows = Windows::new(plan(), WindowConfig::default());
+        let mut out = run(&mut windows, &[event("a", 0, 0), event("b", 5_000, 1)]);
+        for (watermark, count) in [(30_000, 2), (30_001, 1), (35_000, 1), (35_001, 0)] {
+            windows.advance(0, watermark, &mut out);
+            assert_eq!(windows.group_count(), count, "{watermark}");
+        }
+        assert!(out.is_empty());
     }
 }

@@ -22,7 +22,6 @@ pub(crate) enum Tally {
     Sum {
         sum: i128,
         count: u64,
-        negative_count: u64,
     },
     /// The values, rising.
     Sorted(Vec<i128>),
@@ -36,7 +35,7 @@ impl Tally {
             Measure::DistinctValues => Self::Distinct(HashMap::new()),
             Measure::Inputs => Self::Inputs(vec![0; inputs]),
             Measure::InputsInOrder => Self::InOrder(vec![VecDeque::new(); inputs]),
-            Measure::Sum | Measure::Average => Self::Sum { sum: 0, count: 0, negative_count: 0 },
+            Measure::Sum | Measure::Average => Self::Sum { sum: 0, count: 0 },
             Measure::Percentile(_) | Measure::Min | Measure::Max => Self::Sorted(Vec::new()),
         }
     }
@@ -47,9 +46,7 @@ impl Tally {
             Self::Distinct(counts) => counts.clear(),
             Self::Inputs(counts) => counts.fill(0),
             Self::InOrder(times) => times.iter_mut().for_each(VecDeque::clear),
-            Self::Sum { sum, count, negative_count } => {
-                (*sum, *count, *negative_count) = (0, 0, 0);
-            }
+            Self::Sum { sum, count } => (*sum, *count) = (0, 0),
             Self::Sorted(values) => values.clear(),
         }
     }
@@ -68,10 +65,9 @@ impl Tally {
                     times.insert(times.partition_point(|time| *time < entry.time), entry.time);
                 }
             }
-            Self::Sum { sum, count, negative_count } => {
+            Self::Sum { sum, count } => {
                 *sum += entry.payload;
                 *count += 1;
-                *negative_count += u64::from(entry.payload < 0);
             }
             Self::Sorted(values) => {
                 values.insert(values.partition_point(|v| *v < entry.payload), entry.payload);
@@ -97,20 +93,14 @@ impl Tally {
                 let times = &mut times[entry.payload as usize];
                 times.remove(times.partition_point(|time| *time < entry.time));
             }
-            Self::Sum { sum, count, negative_count } => {
+            Self::Sum { sum, count } => {
                 *sum -= entry.payload;
                 *count -= 1;
-                *negative_count -= u64::from(entry.payload < 0);
             }
             Self::Sorted(values) => {
                 values.remove(values.partition_point(|v| *v < entry.payload));
             }
         }
-    }
-
-    /// Whether a number in it is negative.
-    pub(crate) fn has_negative(&self) -> bool {
-        matches!(self, Self::Sum { negative_count, .. } if *negative_count > 0)
     }
 
     /// The number; nothing can be said about no values.

@@ -93,10 +93,13 @@ impl<'a> Measured<'a> {
         self.number_if_holding(self.window(at)).is_some()
     }
 
-    /// Whether a sum can still sink below its bound at an instant.
-    pub(super) fn has_negative(&self, at: i64) -> bool {
-        let mut numbers = self.within(self.window(at)).into_iter().flat_map(|a| &a.numbers);
-        self.node.measure == Measure::Sum && numbers.any(|number| *number < 0)
+    /// Whether the window of an instant that is not settled can hold a negative number, which could
+    /// falsify a sum.
+    pub(super) fn has_negative_since(&self, settled: i64) -> bool {
+        let first = settled.saturating_sub(self.node.timespan);
+        let mut recent = self.arrivals.iter().filter(|arrival| arrival.time >= first);
+        let has_negative = |arrival: &Arrival| arrival.numbers.iter().any(|number| *number < 0);
+        self.node.measure == Measure::Sum && recent.any(has_negative)
     }
 
     /// The runs of neighbouring instants, none more than W after the one before, for which `holds` says
@@ -132,12 +135,6 @@ impl<'a> Measured<'a> {
         }
         windows.retain(|(_, end)| *end < settled);
         windows
-    }
-
-    /// The windows that a negative number kept waiting until now.
-    pub(super) fn newly_certain(&self, before: i64, settled: i64) -> Vec<(i64, i64)> {
-        let is_new = |at: &i64| (before..settled).contains(at) && self.has_negative(*at);
-        self.instants().into_iter().filter(is_new).map(|at| self.window(at)).collect()
     }
 
     /// The number of a window in billionths, cut, if the condition holds for it.

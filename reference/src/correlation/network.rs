@@ -110,7 +110,13 @@ pub(super) fn nodes(documents: &[Document], settings: &Settings) -> Vec<Node> {
 /// Classes and times follow from the rest.
 fn finished(mut node: Node, nodes: &[Node], settings: &Settings) -> Node {
     node.class = Class::of(&node);
-    if node.class == Class::Rising && settings.emit == Emit::Final {
+    // A negative number could falsify a sum that each event reports.
+    let waits = match settings.emit {
+        Emit::Early => false,
+        Emit::Final => true,
+        Emit::Every => node.measure == Measure::Sum,
+    };
+    if node.class == Class::Rising && waits {
         node.class = Class::Final;
     }
     node.grace = settings.grace_ms.unwrap_or(node.timespan.min(300_000));
