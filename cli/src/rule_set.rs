@@ -52,7 +52,7 @@ pub(crate) fn load(
     let mut loaded = rule_files::load_with(paths, &options).or_exit(Exit::Usage)?;
     let applied = pipelines::apply(pipelines, &mut loaded);
     let documents = loaded.document_list();
-    let options = CompileOptions { field_mapping };
+    let options = CompileOptions { field_mapping, ..CompileOptions::default() };
     let compiled = sigmill_codegen::compile_set(&documents, &options, &[time_field]);
     for file in &loaded.files {
         // What is legal but odd is for `lint` to say, except for errors that are forgiven here.

@@ -12,6 +12,7 @@ mod cover;
 mod emit;
 mod filter;
 mod frequency;
+mod guard;
 mod lower;
 mod regex_literals;
 mod rule_set;
@@ -21,7 +22,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sigmill_engine::window::WindowPlan;
-use sigmill_engine::{Cover, FIELD_STEPS_MAX, FieldId, Op, Plan, PlanBuilder, PlanRule, RuleId};
+use sigmill_engine::{
+    Cover, FIELD_STEPS_MAX, FieldId, Op, Plan, PlanBuilder, PlanRule, RuleId, Test,
+};
 use sigmill_parser::{FieldMapping, Rule};
 
 use crate::correlation::Windows;
@@ -30,10 +33,18 @@ pub use crate::rule_set::RuleDocument;
 use crate::tree::Tree;
 
 /// What shapes a plan besides the rules.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct CompileOptions {
     /// Names that rules use → names that events have.
     pub field_mapping: FieldMapping,
+    /// A field that guards at least so many rules, and one in twenty, tells kinds of records apart.
+    pub routing_rules_min: usize,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        Self { field_mapping: FieldMapping::default(), routing_rules_min: 16 }
+    }
 }
 
 /// A plan and the rules that are not in it.
@@ -211,10 +222,20 @@ pub fn compile_set(
         }
         covers.push(cover.into_cover());
     }
+    let routing = guard::routing_fields(
+        lowered.iter().map(|(_, tree)| tree),
+        options.routing_rules_min,
+        &builder,
+    );
     for ((rule, tree), cover) in lowered.into_iter().zip(covers) {
         let program = emit::program(&tree, &eager, &builder);
-        builder.rule(rule, &program, cover);
+        let id = builder.rule(rule, &program, cover);
+        if let Some(guard) = guard::of(&tree, &routing, &builder) {
+            let guard = emit::program(&guard, &eager, &builder);
+            builder.guard(id, guard);
+        }
     }
+    builder.route_by(routing);
     refused.sort_by_key(|refused| refused.index);
     Compiled { plan: builder.build(), windows, refused, warnings }
 }
@@ -237,6 +258,11 @@ pub fn atom_plan(rules: &[Arc<Rule>], options: &CompileOptions) -> (Plan, Vec<St
         names.push(name);
     }
     (builder.build(), names)
+}
+
+/// The share of records in which a test holds, as covers are chosen by: measured or guessed.
+pub fn atom_rate(field: &str, test: &Test) -> f64 {
+    frequency::rate(field, test)
 }
 
 /// The number of a field.

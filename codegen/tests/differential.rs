@@ -334,17 +334,23 @@ proptest! {
     fn agree(
         rules in prop::collection::vec(rule(), 1..12),
         records in prop::collection::vec(record(), 1..12),
+        routing_rules_min in prop::sample::select(vec![1usize, 2, 100]),
     ) {
         let generated = rules.len();
         let rules: Vec<Arc<Rule>> = rules.iter().filter_map(|text| load(text)).collect();
         EXERCISED.lock().unwrap().refused += (generated - rules.len()) as u64;
         let mapping = FieldMapping::default();
-        let compiled = compile(&rules, &CompileOptions { field_mapping: mapping.clone() });
+        let compiled = compile(
+            &rules,
+            &CompileOptions { field_mapping: mapping.clone(), routing_rules_min },
+        );
         prop_assert_eq!(&compiled.refused, &vec![]);
         let plan = Arc::new(compiled.plan);
         let mut with_memo = Matcher::new(Arc::clone(&plan), MatcherConfig::default());
         let without = MatcherConfig { memo: false, ..MatcherConfig::default() };
         let mut without_memo = Matcher::new(Arc::clone(&plan), without);
+        let by_tape = MatcherConfig { reader: false, ..MatcherConfig::default() };
+        let mut by_tape = Matcher::new(Arc::clone(&plan), by_tape);
         for round in ["cold", "warm"] {
             for record in &records {
                 let event = Json::parse(record).expect("generated records are JSON");
@@ -359,7 +365,7 @@ proptest! {
                 exercised.decided += rules.len() as u64;
                 exercised.matched += wanted.len() as u64;
                 drop(exercised);
-                for matcher in [&mut with_memo, &mut without_memo] {
+                for matcher in [&mut with_memo, &mut without_memo, &mut by_tape] {
                     let got: Vec<_> = matcher
                         .matches(record.as_bytes())
                         .expect("generated records are not refused")

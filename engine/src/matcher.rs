@@ -19,6 +19,7 @@ use crate::field_ref;
 use crate::index::{END, FieldValue, RecordFields};
 use crate::memo::Memo;
 use crate::reader::Reader;
+use crate::route::{self, Routes};
 use crate::scan::{Scanner, check_text};
 use crate::shape::Shapes;
 use crate::tape::{Kind, Spelling, Tape, Value};
@@ -78,6 +79,9 @@ pub struct Matcher {
     texts: Texts,
     memo: Memo,
     found: Found,
+    routes: Routes,
+    /// The route of the record at hand, if it has one.
+    route: Option<u32>,
     atoms: AtomStates,
     woken: Woken,
     candidates: Candidates,
@@ -156,7 +160,6 @@ impl Woken {
         if *seen != self.epoch {
             *seen = self.epoch;
             self.rules.push(rule);
-            self.counts[rule.0 as usize] += 1;
         }
     }
 }
@@ -202,6 +205,8 @@ impl Matcher {
                 last: vec![(0, 0); plan.atoms.len()],
                 pairs: Vec::new(),
             },
+            routes: Routes::default(),
+            route: None,
             counters: Counters::default(),
             matches: Vec::new(),
             config,
@@ -239,9 +244,12 @@ impl Matcher {
         self.texts.clear();
         self.atoms.begin();
         self.woken.begin();
+        self.find_route(&plan, record);
         self.match_fields(&plan, record);
         if let Some(keywords) = &plan.keywords {
-            self.match_keywords(&plan, record, keywords);
+            if self.route.is_none_or(|route| self.routes.get(route).needs_keywords()) {
+                self.match_keywords(&plan, record, keywords);
+            }
         }
         for rule in &plan.always {
             self.woken.wake(*rule);
@@ -297,25 +305,47 @@ impl Matcher {
         Ok(())
     }
 
+    /// Which rules can hold for a record of this kind.
+    fn find_route(&mut self, plan: &Plan, record: &[u8]) {
+        self.route = match self.routes.find(plan, record, &self.fields) {
+            route::Found::Known(route) => Some(route),
+            route::Found::None => None,
+            route::Found::New => {
+                for field in &plan.routing.fields {
+                    if self.fields.has(*field) {
+                        self.match_field(plan, record, *field);
+                    }
+                }
+                let mut asked = asked!(self, plan, record);
+                Some(self.routes.add(plan, &mut asked))
+            }
+        };
+    }
+
     /// Step 4: finds the eager atoms that hold and wakes their rules.
 
     #[inline(never)]
     fn match_fields(&mut self, plan: &Plan, record: &[u8]) {
         for i in 0..self.fields.present.len() {
             let field = self.fields.present[i];
-            let Some(matcher) = &plan.matchers[field.0 as usize] else { continue };
-            for atom in &matcher.present {
-                self.atoms.set(*atom, true);
-                plan.wakes.get(atom.0).iter().for_each(|rule| self.woken.wake(*rule));
+            if self.route.is_none_or(|route| self.routes.get(route).needs(field)) {
+                self.match_field(plan, record, field);
             }
-            if !matcher.reads_values() {
-                continue;
-            }
-            let mut at = self.fields.first(field);
-            while at != END {
-                self.match_value(plan, record, field, matcher, at);
-                at = self.fields.values[at as usize].next;
-            }
+        }
+    }
+
+    fn match_field(&mut self, plan: &Plan, record: &[u8], field: FieldId) {
+        let Some(matcher) = &plan.matchers[field.0 as usize] else { return };
+        for atom in &matcher.present {
+            fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
+        }
+        if !matcher.reads_values() {
+            return;
+        }
+        let mut at = self.fields.first(field);
+        while at != END {
+            self.match_value(plan, record, field, matcher, at);
+            at = self.fields.values[at as usize].next;
         }
     }
 
@@ -406,13 +436,20 @@ impl Matcher {
 
     #[inline(never)]
     fn decide(&mut self, plan: &Plan, record: &[u8]) {
-        self.counters.rules_woken += self.woken.rules.len() as u64;
+        let mut decided = 0;
         let mut asked = asked!(self, plan, record);
+        let route = self.route.map(|route| self.routes.get(route));
         for rule in &self.woken.rules {
+            if route.is_some_and(|route| !route.is_alive(*rule)) {
+                continue;
+            }
+            self.woken.counts[rule.0 as usize] += 1;
+            decided += 1;
             if condition::run(plan.programs.get(rule.0), &mut asked) {
                 self.matches.push(*rule);
             }
         }
+        self.counters.rules_woken += decided;
         self.counters.atoms_lazy += asked.lazy;
         self.counters.matches += self.matches.len() as u64;
         self.matches.sort_unstable();

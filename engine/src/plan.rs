@@ -9,6 +9,7 @@ use crate::atom::{AtomId, Probe, Test};
 use crate::condition::Op;
 use crate::field_index::{FieldId, FieldIndex, KEYWORDS};
 use crate::field_matcher::FieldMatcher;
+use crate::route::Routing;
 
 /// A rule of a plan: an index into [`Plan::rules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,7 +56,7 @@ impl<T> Default for Lists<T> {
 }
 
 impl<T> Lists<T> {
-    fn push(&mut self, items: impl IntoIterator<Item = T>) {
+    pub(crate) fn push(&mut self, items: impl IntoIterator<Item = T>) {
         self.items.extend(items);
         self.ends.push(u32::try_from(self.items.len()).expect("lists hold less than 2^32 items"));
     }
@@ -85,6 +86,7 @@ pub struct Plan {
     pub(crate) keywords: Option<FieldMatcher>,
     /// Some atom, eager or not, looks at every value of the record.
     pub(crate) has_keywords: bool,
+    pub(crate) routing: Routing,
     rules: Vec<PlanRule>,
 }
 
@@ -164,6 +166,8 @@ pub struct PlanBuilder {
     programs: Lists<Op>,
     rules: Vec<PlanRule>,
     promoted: Vec<AtomId>,
+    guards: Vec<Vec<Op>>,
+    routing_fields: Vec<FieldId>,
 }
 
 impl PlanBuilder {
@@ -216,7 +220,19 @@ impl PlanBuilder {
         self.rules.push(rule);
         self.programs.push(program.iter().copied());
         self.covers.push(cover);
+        self.guards.push(Vec::new());
         id
+    }
+
+    /// Says what a rule asks of the routing fields alone: its condition implies this program, which
+    /// asks for atoms of these fields only.
+    pub fn guard(&mut self, rule: RuleId, program: Vec<Op>) {
+        self.guards[rule.0 as usize] = program;
+    }
+
+    /// Sets the fields whose values tell what kind of record it is (see [`PlanBuilder::guard`]).
+    pub fn route_by(&mut self, fields: Vec<FieldId>) {
+        self.routing_fields = fields;
     }
 
     /// Has an atom searched for in every record though it is in no cover: worth it where a rule that
@@ -249,6 +265,7 @@ impl PlanBuilder {
         for atom in &self.promoted {
             self.atoms[atom.0 as usize].is_eager = true;
         }
+        let routing = self.routing();
         let mut by_field: Vec<Vec<(AtomId, &Test)>> = vec![Vec::new(); self.fields.len()];
         for (id, atom) in self.atoms.iter().enumerate().filter(|(_, atom)| atom.is_eager) {
             by_field[atom.field.0 as usize].push((AtomId(id as u32), &atom.test));
@@ -272,7 +289,37 @@ impl PlanBuilder {
             programs: self.programs,
             keywords,
             has_keywords,
+            routing,
             rules: self.rules,
         }
+    }
+
+    fn routing(&mut self) -> Routing {
+        let mut routing = Routing::default();
+        if self.routing_fields.is_empty() {
+            return routing;
+        }
+        routing.fields = std::mem::take(&mut self.routing_fields);
+        for (rule, guard) in std::mem::take(&mut self.guards).into_iter().enumerate() {
+            routing.guards.push(guard);
+            let cover: &[AtomId] = match &self.covers[rule] {
+                Cover::AnyOf(atoms) => atoms,
+                Cover::Always => &[],
+            };
+            let program = self.programs.get(rule as u32).iter().filter_map(|op| match op {
+                Op::Test(atom) => Some(*atom),
+                _ => None,
+            });
+            let mut fields: Vec<FieldId> = program
+                .chain(cover.iter().copied())
+                .map(|atom| &self.atoms[atom.0 as usize])
+                .filter(|atom| atom.is_eager)
+                .map(|atom| atom.field)
+                .collect();
+            fields.sort_unstable();
+            fields.dedup();
+            routing.rule_fields.push(fields);
+        }
+        routing
     }
 }

@@ -309,7 +309,10 @@ impl RuleStore {
         loop {
             let rules = self.current();
             let sources: Vec<Arc<Rule>> = rules.iter().map(|rule| Arc::clone(&rule.rule)).collect();
-            let options = CompileOptions { field_mapping: self.config.field_mapping.clone() };
+            let options = CompileOptions {
+                field_mapping: self.config.field_mapping.clone(),
+                ..CompileOptions::default()
+            };
             let compiled = compile(&sources, &options);
             let mut is_changed = false;
             for refused in &compiled.refused {
