@@ -22,3 +22,15 @@ pub(crate) fn bytes(bytes_total: Option<u64>) -> ProgressBar {
         Err(_) => bar,
     }
 }
+
+/// A bar over work of which only the share that is done is known.
+pub(crate) fn steps(total: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total);
+    match ProgressStyle::with_template("{bar:40} {percent} % {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

@@ -5,7 +5,7 @@
 //! thread CPU time, medians and their ratio. The number of detections is printed too, so that a
 //! wrong engine cannot be fast unnoticed.
 
-#![forbid(unsafe_op_in_unsafe_fn)]
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout)]
 
 mod cpu_time;

@@ -91,9 +91,11 @@ enum RulesCommand {
         titles: Vec<String>,
     },
     /// Show what the compiler makes of rules: searches, what wakes each rule, what it costs.
-    #[command(after_help = "Rules come from files, not from a topic.\n\nExamples:\n  sigmill rules \
+    #[command(
+        after_help = "Rules come from files, not from a topic.\n\nExamples:\n  sigmill rules \
                             explain --rules rules/ --pipeline windows\n  sigmill rules explain \
-                            --rules rules/ --rule mimikatz")]
+                            --rules rules/ --rule mimikatz"
+    )]
     Explain(ExplainArgs),
 }
 
