@@ -265,11 +265,6 @@ pub fn atom_rate(field: &str, test: &Test) -> f64 {
     frequency::rate(field, test)
 }
 
-/// The share of records in which a test holds, as covers are chosen by: measured or guessed.
-pub fn atom_rate(field: &str, test: &Test) -> f64 {
-    frequency::rate(field, test)
-}
-
 /// The number of a field.
 fn field(builder: &mut PlanBuilder, name: &str) -> Result<FieldId, CompileError> {
     builder.field(name).ok_or_else(|| CompileError::FieldSteps {
