@@ -123,8 +123,9 @@ impl Isa {
         }
     }
 
-    /// Calls `candidate` with each position whose next bytes some bucket allows, and those buckets.
-    /// The positions from the returned one on have not been looked at.
+    /// Calls `candidate` with each position whose next bytes some bucket allows, and those buckets; a
+    /// position may lie so near the end that the text lacks some of these bytes. The positions from
+    /// the returned one on have not been looked at.
     #[inline]
     pub(crate) fn teddy(
         self,

@@ -98,7 +98,8 @@ impl Teddy {
             Some(bytes) => u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) | CASE,
             None => {
                 let mut bytes = [0; 4];
-                bytes[..text.len() - at].copy_from_slice(&text[at..]);
+                let rest = text.get(at..).unwrap_or(&[]);
+                bytes[..rest.len()].copy_from_slice(rest);
                 u32::from_le_bytes(bytes) | CASE
             }
         };

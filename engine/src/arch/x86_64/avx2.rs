@@ -146,9 +146,7 @@ unsafe fn teddy(masks: &TeddyMasks, text: &[u8], candidate: &mut impl FnMut(usiz
     let low = masks.low.each_ref().map(table);
     let high = masks.high.each_ref().map(table);
     let nibble = _mm256_set1_epi8(15);
-    let mut at = 0;
-    // The last load begins further on by all but one byte of the fingerprint.
-    while let Some(window) = text.get(at..at + 31 + FINGERPRINT) {
+    let mut step = |window: &[u8; WINDOW], at: usize| {
         let mut buckets = _mm256_set1_epi8(-1);
         for place in 0..FINGERPRINT {
             let bytes = &window[place..place + 32];
@@ -171,7 +169,24 @@ unsafe fn teddy(masks: &TeddyMasks, text: &[u8], candidate: &mut impl FnMut(usiz
                 set &= set - 1;
             }
         }
+    };
+    let mut at = 0;
+    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        step(window, at);
         at += 32;
     }
-    at
+    // What is left is shorter than a window: at most two steps over a padded copy.
+    let mut tail = [0u8; 32 + WINDOW];
+    let rest = &text[at..];
+    tail[..rest.len()].copy_from_slice(rest);
+    for from in (0..rest.len()).step_by(32) {
+        if let Some(window) = tail[from..].first_chunk() {
+            step(window, at + from);
+        }
+    }
+    text.len()
 }
+
+/// Bytes that one step of Teddy loads: the last load begins further on by all but one byte of the
+/// fingerprint.
+const WINDOW: usize = 31 + FINGERPRINT;
