@@ -204,8 +204,12 @@ impl Run<'_> {
                         let due = measured.due(|at| at < settled && measured.holds(at));
                         due.into_iter().filter(is_new).collect()
                     }
-                    Class::Rising if self.settings.emit == Emit::Early => {
-                        self.unreported(node, &group)
+                    // What a negative number kept undecided until now.
+                    Class::Rising if measured.has_negative_since(before) => {
+                        let is_over = !measured.has_negative_since(settled);
+                        let is_decided = |at: i64| is_over || at < settled;
+                        let due = measured.due(|at| is_decided(at) && measured.holds(at));
+                        due.into_iter().filter(|span| span.1 >= before).filter(is_new).collect()
                     }
                     Class::Rising => Vec::new(),
                 };

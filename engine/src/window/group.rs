@@ -20,7 +20,7 @@ use super::entries::{Entries, Entry, Parts};
 use super::feed::{WindowMatch, WindowValue};
 use super::key::GroupKey;
 use super::plan::{Measure, Window, WindowId};
-use super::runs::Runs;
+use super::runs::{Runs, Unreported};
 use super::shard::WindowConfig;
 use super::sweep::Sweep;
 
@@ -152,7 +152,7 @@ impl Group {
         }
         let completing = Some((arrived.position, arrived.carried.as_ref()));
         match frame.way {
-            Way::Early => self.report_runs(frame, span, completing, out),
+            Way::Early => self.report_runs(frame, span, Unreported::Run, completing, out),
             Way::Every => {
                 let mut next = self.entries.instant_from(span.0);
                 while let Some(at) = next.filter(|at| *at <= span.1) {
@@ -194,7 +194,7 @@ impl Group {
                 if self.is_waiting(frame, settled_before) {
                     let is_over = !self.is_waiting(frame, settled);
                     let end = if is_over { i64::MAX } else { settled - 1 };
-                    self.report_runs(frame, (settled_before, end), None, out);
+                    self.report_runs(frame, (settled_before, end), Unreported::Start, None, out);
                 }
                 // A run that has begun may still be split, and its first part be reported.
                 settled.saturating_sub(frame.hold).saturating_sub(frame.timespan())
@@ -230,7 +230,9 @@ impl Group {
         match frame.way {
             Way::Final => settled_at,
             Way::Closing => settled_at.saturating_add(frame.timespan()),
-            Way::Early | Way::Every if self.is_waiting(frame, self.settled) => settled_at,
+            Way::Early | Way::Every if self.is_waiting(frame, self.settled) => {
+                self.due_at(frame).unwrap_or(settled_at)
+            }
             Way::Early | Way::Every => {
                 settled_at.saturating_add(frame.timespan()).saturating_add(frame.hold)
             }
@@ -275,12 +277,13 @@ impl Group {
         &mut self,
         frame: &Frame<'_>,
         span: (i64, i64),
+        unreported: Unreported,
         completing: Completing<'_>,
         out: &mut Vec<WindowDetection>,
     ) {
         let is_waiting = self.is_waiting(frame, self.settled);
         let (entries, sweep, settled) = (&self.entries, &mut self.sweep, self.settled);
-        let reported = self.runs.decide(entries, span, frame.timespan(), |at| {
+        let reported = self.runs.decide(entries, span, frame.timespan(), unreported, |at| {
             sweep.go_to(entries, at.saturating_sub(frame.timespan()), at);
             (at < settled || !is_waiting) && sweep.tally.holds(frame.window).is_some()
         });

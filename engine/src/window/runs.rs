@@ -13,6 +13,16 @@ struct Run {
     end: i64,
 }
 
+/// Which runs are to be reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreported {
+    /// Those without a mark.
+    Run,
+    /// Those that begin among the instants decided, without a mark at their first: what was reported at
+    /// a later one was reported before it was certain.
+    Start,
+}
+
 /// The runs of a group.
 #[derive(Debug, Default)]
 pub(crate) struct Runs {
@@ -30,6 +40,7 @@ impl Runs {
         entries: &Entries,
         (from, to): (i64, i64),
         timespan: i64,
+        unreported: Unreported,
         mut holds: impl FnMut(i64) -> bool,
     ) -> Vec<i64> {
         let tail = self.runs.split_off(self.runs.partition_point(|run| run.end < from));
@@ -82,7 +93,12 @@ impl Runs {
         let mut reported = Vec::new();
         for run in &self.runs[first_touched..touched_end] {
             let place = self.marks.partition_point(|mark| *mark < run.start);
-            if self.marks.get(place).is_none_or(|mark| *mark > run.end) {
+            let first_mark = self.marks.get(place).copied().unwrap_or(i64::MAX);
+            let is_reported = match unreported {
+                Unreported::Run => first_mark <= run.end,
+                Unreported::Start => first_mark == run.start || run.start < from,
+            };
+            if !is_reported {
                 self.marks.insert(place, run.start);
                 reported.push(run.start);
             }
