@@ -7,6 +7,7 @@
 
 mod arch;
 mod atom;
+mod atom_states;
 mod condition;
 mod decimal;
 mod field_index;
@@ -25,6 +26,7 @@ mod rejection;
 mod route;
 mod scan;
 mod shape;
+mod state;
 mod tails;
 mod tape;
 mod teddy;

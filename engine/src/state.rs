@@ -1,0 +1,388 @@
+//! What a worker knows while it matches a record, and the steps it takes.
+//!
+//! Read the bytes and index the fields, find the route, match the values of fields with eager atoms (by
+//! memo, or by the field's matcher), wake the rules of the atoms that hold, decide those. Nothing is
+//! shared with other workers; after warm-up nothing is allocated.
+//!
+//! # Soundness
+//! A rule is decided if one of its cover's atoms holds and its guard does; only then can it match:
+//! codegen chose both so. `codegen/tests/differential.rs` compares the result with the reference
+//! interpreter over random rules and records.
+
+use crate::atom::{AtomId, FieldProbe, Probe};
+use crate::atom_states::{AtomStates, Candidates, Woken};
+use crate::condition::{self, Record};
+use crate::field_index::{FieldId, KEYWORDS};
+use crate::field_matcher::{FieldMatcher, Found};
+use crate::field_ref;
+use crate::index::{END, FieldValue, RecordFields};
+use crate::matcher::{Counters, MatcherConfig};
+use crate::memo::Memo;
+use crate::reader::Reader;
+use crate::route::{self, Routes};
+use crate::scan::{Scanner, check_text};
+use crate::shape::Shapes;
+use crate::tape::{Kind, Spelling, Tape, Value};
+use crate::value::{LazyValue, Texts};
+use crate::{Plan, Rejection, RuleId};
+
+/// A worker's state for one plan.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) counters: Counters,
+    uses_memo: bool,
+    uses_reader: bool,
+    reader: Reader,
+    scanner: Scanner,
+    tape: Tape,
+    spelling: Spelling,
+    shapes: Shapes,
+    pub(crate) fields: RecordFields,
+    pub(crate) texts: Texts,
+    memo: Memo,
+    found: Found,
+    routes: Routes,
+    /// The route of the record at hand, if it has one.
+    route: Option<u32>,
+    atoms: AtomStates,
+    pub(crate) woken: Woken,
+    candidates: Candidates,
+    /// The rules that match the record at hand.
+    pub(crate) matches: Vec<RuleId>,
+}
+
+/// The parts of a matcher that conditions ask.
+macro_rules! asked {
+    ($matcher:expr, $plan:expr, $record:expr) => {
+        Asked {
+            plan: $plan,
+            record: $record,
+            fields: &mut $matcher.fields,
+            texts: &mut $matcher.texts,
+            atoms: &mut $matcher.atoms,
+            lazy: 0,
+        }
+    };
+}
+
+impl State {
+    pub(crate) fn new(plan: &Plan, config: &MatcherConfig) -> Self {
+        let matchers = plan.matchers.iter().flatten().chain(&plan.keywords);
+        let patterns = matchers.map(FieldMatcher::patterns_max).max();
+        Self {
+            reader: Reader::new(config.depth_max),
+            scanner: Scanner::new(config.depth_max, config.record_bytes_max),
+            tape: Tape::default(),
+            spelling: Spelling::default(),
+            shapes: Shapes::new(&plan.fields),
+            fields: RecordFields::new(&plan.fields, plan.has_keywords),
+            texts: Texts::default(),
+            memo: Memo::new(plan.fields.len()),
+            found: Found::new(plan.atoms.len(), patterns.unwrap_or(0)),
+            atoms: AtomStates::new(plan.atoms.len()),
+            woken: Woken::new(plan.rules().len()),
+            candidates: Candidates::new(plan.atoms.len()),
+            routes: Routes::default(),
+            route: None,
+            counters: Counters::default(),
+            matches: Vec::new(),
+            uses_memo: config.memo,
+            uses_reader: config.reader,
+        }
+    }
+
+    /// Matches a record: the result is in `matches`.
+    pub(crate) fn run(&mut self, plan: &Plan, record: &[u8]) -> Result<(), Rejection> {
+        self.matches.clear();
+        self.read(plan, record)?;
+        self.counters.records += 1;
+        self.counters.bytes += record.len() as u64;
+        self.texts.clear();
+        self.atoms.begin();
+        self.woken.begin();
+        self.find_route(plan, record);
+        self.match_fields(plan, record);
+        if let Some(keywords) = &plan.keywords {
+            if self.route.is_none_or(|route| self.routes.get(route).needs_keywords()) {
+                self.match_keywords(plan, record, keywords);
+            }
+        }
+        for rule in &plan.always {
+            self.woken.wake(*rule);
+        }
+        self.decide(plan, record);
+        Ok(())
+    }
+
+    /// Steps 2 and 3: by the reader, which knows the records that most are, or by scanning to a tape.
+    fn read(&mut self, plan: &Plan, record: &[u8]) -> Result<(), Rejection> {
+        self.scanner.check_size(record)?;
+        self.spelling.is_ascii = check_text(record)?;
+        self.shapes.begin_record();
+        if self.uses_reader {
+            let fields = &mut self.fields;
+            if let Some(odd) = self.reader.read(record, fields, &mut self.shapes, &plan.fields) {
+                self.spelling.has_odd_text = odd;
+                return Ok(());
+            }
+        }
+        self.scanner.scan(record, &mut self.tape)?;
+        self.spelling = self.tape.spelling;
+        self.fields.index(record, &mut self.tape, &plan.fields, &mut self.shapes);
+        Ok(())
+    }
+
+    /// Which rules can hold for a record of this kind.
+    fn find_route(&mut self, plan: &Plan, record: &[u8]) {
+        self.route = match self.routes.find(plan, record, &self.fields) {
+            route::Found::Known(route) => Some(route),
+            route::Found::None => None,
+            route::Found::New => {
+                for field in &plan.routing.fields {
+                    if self.fields.has(*field) {
+                        self.match_field(plan, record, *field);
+                    }
+                }
+                let mut asked = asked!(self, plan, record);
+                Some(self.routes.add(plan, &mut asked))
+            }
+        };
+    }
+
+    /// Step 4: finds the eager atoms that hold and wakes their rules.
+
+    #[inline(never)]
+    fn match_fields(&mut self, plan: &Plan, record: &[u8]) {
+        for i in 0..self.fields.present.len() {
+            let field = self.fields.present[i];
+            if self.route.is_none_or(|route| self.routes.get(route).needs(field)) {
+                self.match_field(plan, record, field);
+            }
+        }
+    }
+
+    fn match_field(&mut self, plan: &Plan, record: &[u8], field: FieldId) {
+        let Some(matcher) = &plan.matchers[field.0 as usize] else { return };
+        for atom in &matcher.present {
+            fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
+        }
+        if !matcher.reads_values() {
+            return;
+        }
+        let mut at = self.fields.first(field);
+        while at != END {
+            self.match_value(plan, record, field, matcher, at);
+            at = self.fields.values[at as usize].next;
+        }
+    }
+
+    fn match_value(
+        &mut self,
+        plan: &Plan,
+        record: &[u8],
+        field: FieldId,
+        matcher: &FieldMatcher,
+        value: u32,
+    ) {
+        let value = &mut self.fields.values[value as usize];
+        let Value { range, kind, .. } = value.value;
+        if matches!(kind, Kind::Null | Kind::Object) {
+            return;
+        }
+        self.counters.values += 1;
+        let key = match self.uses_memo {
+            true => self.memo.key(field, kind, range.of(record)),
+            false => None,
+        };
+        let memo = &mut self.memo;
+        if let Some(atoms) = key.as_ref().and_then(|key| memo.get(key)) {
+            fire(plan, atoms, &mut self.atoms, &mut self.woken);
+            return;
+        }
+        self.counters.memo_misses += 1;
+        let is_odd = is_oddly_spelled(value.value, self.spelling, record);
+        let mut value = LazyValue { record, value, texts: &mut self.texts };
+        matcher.run(&mut value, is_odd, &plan.probes, &mut self.found);
+        fire(plan, &self.found.holding, &mut self.atoms, &mut self.woken);
+        if let Some(key) = &key {
+            self.memo.insert(key, &self.found.holding);
+        }
+    }
+
+    /// Step 4 for keywords: finds those that hold and wakes their rules.
+
+    #[inline(never)]
+    fn match_keywords(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
+        for atom in &keywords.present {
+            fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
+        }
+        let (fields, candidates) = (&self.fields, &mut self.candidates);
+        let (atoms, woken) = (&mut self.atoms, &mut self.woken);
+        candidates.begin();
+        keywords.find_literals(record, |atom, start, end, is_sure| {
+            if atoms.get(atom) == Some(true) {
+                return;
+            }
+            let Some(leaf) = fields.leaf_at(start, end) else { return };
+            if is_sure && !fields.leaves[leaf as usize].is_oddly_spelled {
+                fire(plan, &[atom], atoms, woken);
+            } else {
+                candidates.add(atom, leaf);
+            }
+        });
+        for i in 0..self.candidates.pairs.len() {
+            let (atom, leaf) = self.candidates.pairs[i];
+            if self.atoms.get(atom) == Some(true) {
+                continue;
+            }
+            let mut value =
+                FieldValue { value: self.fields.leaves[leaf as usize], next: END, text: None };
+            if plan.probes[atom.0 as usize].holds(&self.texts.view(record, &mut value)) {
+                fire(plan, &[atom], &mut self.atoms, &mut self.woken);
+            }
+        }
+        let some_odd = self.spelling.has_odd_text || !self.spelling.is_ascii;
+        if some_odd || keywords.asks_every_value() {
+            self.match_keywords_by_value(plan, record, keywords);
+        }
+    }
+
+    fn match_keywords_by_value(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
+        self.fields.list_keywords();
+        let mut at = self.fields.first(KEYWORDS);
+        while at != END {
+            let value = self.fields.values[at as usize];
+            if is_oddly_spelled(value.value, self.spelling, record) || keywords.asks_every_value() {
+                self.match_value(plan, record, KEYWORDS, keywords, at);
+            }
+            at = value.next;
+        }
+    }
+
+    /// Step 5: runs the conditions of the rules that were woken.
+
+    #[inline(never)]
+    fn decide(&mut self, plan: &Plan, record: &[u8]) {
+        let mut decided = 0;
+        let mut asked = asked!(self, plan, record);
+        let route = self.route.map(|route| self.routes.get(route));
+        for rule in &self.woken.rules {
+            if route.is_some_and(|route| !route.is_alive(*rule)) {
+                continue;
+            }
+            self.woken.counts[rule.0 as usize] += 1;
+            decided += 1;
+            if condition::run(plan.programs.get(rule.0), &mut asked) {
+                self.matches.push(*rule);
+            }
+        }
+        self.counters.rules_woken += decided;
+        self.counters.atoms_lazy += asked.lazy;
+        self.counters.matches += self.matches.len() as u64;
+        self.matches.sort_unstable();
+    }
+}
+
+/// Whether a value's raw bytes do not tell which literals it has.
+fn is_oddly_spelled(value: Value, spelling: Spelling, record: &[u8]) -> bool {
+    value.is_oddly_spelled || (!spelling.is_ascii && !value.range.of(record).is_ascii())
+}
+
+fn fire(plan: &Plan, holding: &[AtomId], atoms: &mut AtomStates, woken: &mut Woken) {
+    for atom in holding {
+        if atoms.get(*atom) != Some(true) {
+            atoms.set(*atom, true);
+            plan.wakes.get(atom.0).iter().for_each(|rule| woken.wake(*rule));
+        }
+    }
+}
+
+/// What conditions ask of the record at hand.
+struct Asked<'a> {
+    plan: &'a Plan,
+    record: &'a [u8],
+    fields: &'a mut RecordFields,
+    texts: &'a mut Texts,
+    atoms: &'a mut AtomStates,
+    lazy: u64,
+}
+
+impl Record for Asked<'_> {
+    fn has(&self, field: FieldId) -> bool {
+        self.fields.has(field)
+    }
+
+    fn holds(&mut self, id: AtomId) -> bool {
+        if let Some(known) = self.atoms.get(id) {
+            return known;
+        }
+        let atom = &self.plan.atoms[id.0 as usize];
+        if atom.is_eager {
+            return false;
+        }
+        self.lazy += 1;
+        if atom.field == KEYWORDS {
+            self.fields.list_keywords();
+        }
+        let holds = match &self.plan.probes[id.0 as usize] {
+            Probe::Field(probe) => self.field_holds(atom.field, *probe),
+            probe => self.value_holds(atom.field, probe),
+        };
+        self.atoms.set(id, holds);
+        holds
+    }
+}
+
+impl Asked<'_> {
+    fn value_holds(&mut self, field: FieldId, probe: &Probe) -> bool {
+        let mut at = self.fields.first(field);
+        while at != END {
+            let value = &mut self.fields.values[at as usize];
+            if probe.holds(&self.texts.view(self.record, value)) {
+                return true;
+            }
+            at = self.fields.values[at as usize].next;
+        }
+        false
+    }
+
+    fn field_holds(&mut self, field: FieldId, probe: FieldProbe) -> bool {
+        match probe {
+            FieldProbe::Exists => self.fields.has(field),
+            FieldProbe::Null => {
+                if !self.fields.has(field) {
+                    return true;
+                }
+                let mut at = self.fields.first(field);
+                while at != END {
+                    let value = self.fields.values[at as usize];
+                    if value.value.kind == Kind::Null {
+                        return true;
+                    }
+                    at = value.next;
+                }
+                false
+            }
+            FieldProbe::FieldRef { other, relation, cased } => {
+                let own = self.collect(field);
+                let others = self.collect(other);
+                field_ref::holds(&own, &others, relation, cased)
+            }
+        }
+    }
+
+    /// Copies of a field's values that have a text.
+    fn collect(&mut self, field: FieldId) -> Vec<field_ref::Element> {
+        let mut elements = Vec::new();
+        let mut at = self.fields.first(field);
+        while at != END {
+            let value = &mut self.fields.values[at as usize];
+            let view = self.texts.view(self.record, value);
+            if view.has_text() {
+                elements.push(field_ref::Element::new(&view));
+            }
+            at = self.fields.values[at as usize].next;
+        }
+        elements
+    }
+}
