@@ -323,7 +323,13 @@ impl Run<'_> {
             let (event, time) = (detection.completed_by, detection.at);
             let arrivals = self.arrivals(node, &[Feed::Node(from)], event, time, &origin);
             for (group, arrival) in arrivals {
-                self.arrive(node, &group, arrival, waiting);
+                // An event out of order may split a run that was reported at a later instant, and its
+                // first part is reported when that is long settled.
+                if time < self.settled[node] {
+                    self.outcome.late += 1;
+                } else {
+                    self.arrive(node, &group, arrival, waiting);
+                }
             }
         }
     }
