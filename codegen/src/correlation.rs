@@ -199,7 +199,7 @@ impl<'a> Windows<'a> {
             let targets = self.mapping.targets(name);
             // Every name was interned when the window was drafted.
             let fields: Vec<FieldId> =
-                targets.iter().filter_map(|target| builder.field(target)).collect();
+                targets.iter().filter_map(|target| crate::field(builder, target).ok()).collect();
             return FieldSource::Record(fields);
         };
         let draft = &mut self.drafts[window.0 as usize];

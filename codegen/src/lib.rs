@@ -18,6 +18,7 @@ mod regex_literals;
 mod rule_set;
 mod tree;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use sigmill_engine::window::WindowPlan;
 use sigmill_engine::{
     Cover, FIELD_STEPS_MAX, FieldId, Op, Plan, PlanBuilder, PlanRule, RuleId, Test,
 };
-use sigmill_parser::{FieldMapping, Rule};
+use sigmill_parser::{FieldMapping, JsonPath, Rule};
 
 use crate::correlation::Windows;
 use crate::rule_set::References;
@@ -97,6 +98,12 @@ pub enum CompileError {
         field: String,
         /// The limit.
         max: usize,
+    },
+    /// A field name is a path that no plan can follow.
+    #[error("{reason}")]
+    Path {
+        /// What it is.
+        reason: String,
     },
     /// A value still has a placeholder.
     #[error("the placeholder `%{name}%` has no value")]
@@ -265,9 +272,27 @@ pub fn atom_rate(field: &str, test: &Test) -> f64 {
     frequency::rate(field, test)
 }
 
+/// The names by which a plan knows a rule's field: its targets in the mapping, paths in their plain
+/// spelling. Those that have no meaning are left out.
+pub fn plan_fields(mapping: &FieldMapping, field: &str) -> Vec<String> {
+    let targets = mapping.targets(field).into_iter();
+    targets.filter_map(|target| plan_name(target).ok()).map(Cow::into_owned).collect()
+}
+
+/// The name by which a plan knows an event's field.
+fn plan_name(name: &str) -> Result<Cow<'_, str>, CompileError> {
+    match JsonPath::parse(name) {
+        None => Ok(name.into()),
+        Some(path) => match path {
+            Ok(path) => Ok(path.to_text().into()),
+            Err(reason) => Err(CompileError::Path { reason }),
+        },
+    }
+}
+
 /// The number of a field.
 fn field(builder: &mut PlanBuilder, name: &str) -> Result<FieldId, CompileError> {
-    builder.field(name).ok_or_else(|| CompileError::FieldSteps {
+    builder.field(&plan_name(name)?).ok_or_else(|| CompileError::FieldSteps {
         field: name.chars().take(80).collect(),
         max: FIELD_STEPS_MAX,
     })

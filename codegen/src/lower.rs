@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use sigmill_engine::{
-    Decimal, FIELD_STEPS_MAX, FieldId, KEYWORDS, Order, Pattern as RegexPattern, PlanBuilder,
-    Relation, Test, Text, WildcardPart, folded,
+    Decimal, FieldId, KEYWORDS, Order, Pattern as RegexPattern, PlanBuilder, Relation, Test, Text,
+    WildcardPart, folded,
 };
 use sigmill_parser::{
     Block, Comparison, DetectionItem, Expr, FieldMapping, Part, Pattern, Predicate, Quantifier,
@@ -106,10 +106,7 @@ impl Lowering<'_> {
     }
 
     fn field(&mut self, name: &str) -> Result<FieldId, CompileError> {
-        self.builder.field(name).ok_or_else(|| CompileError::FieldSteps {
-            field: name.chars().take(80).collect(),
-            max: FIELD_STEPS_MAX,
-        })
+        crate::field(self.builder, name)
     }
 
     fn predicate(&mut self, predicate: &Predicate, field: FieldId) -> Result<Tree, CompileError> {

@@ -3,7 +3,8 @@
 //! A rule's field `a.b.c` is a key of just that name, or steps into nested objects at any of its
 //! dots. So the names form a small automaton over keys: a node is the part of a name that is behind
 //! us, an edge is a key. From the root, the keys `a`, `a.b` and `a.b.c` lead towards `a.b.c`; the
-//! last one ends it. A name that begins with `$.` is a path: each dot is a step, always.
+//! last one ends it. A name that begins with `$.` is a path: each dot is a step, always, but for one
+//! behind a backslash, which belongs to its key.
 
 use crate::hash::HashMap;
 
@@ -108,16 +109,24 @@ impl FieldIndex {
     /// One step for each dot.
     fn add_path(&mut self, path: &str, id: FieldId) {
         let mut node = ROOT;
-        let mut start = 0;
-        for (cut, _) in path.match_indices('.') {
-            let next = self.node(&format!("$.{}", &path[..cut]));
-            let action = self.action(node, &path[start..cut]);
-            if !action.descend.contains(&next) {
-                action.descend.push(next);
+        let mut key = String::new();
+        let mut chars = path.char_indices();
+        while let Some((at, c)) = chars.next() {
+            match c {
+                '.' => {
+                    let next = self.node(&format!("$.{}", &path[..at]));
+                    let action = self.action(node, &key);
+                    if !action.descend.contains(&next) {
+                        action.descend.push(next);
+                    }
+                    node = next;
+                    key.clear();
+                }
+                '\\' => key.extend(chars.next().map(|(_, escaped)| escaped)),
+                c => key.push(c),
             }
-            (node, start) = (next, cut + 1);
         }
-        self.action(node, &path[start..]).fields.push((id, false));
+        self.action(node, &key).fields.push((id, false));
     }
 
     fn node(&mut self, prefix: &str) -> NodeId {

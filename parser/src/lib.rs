@@ -24,6 +24,7 @@ mod encode;
 mod encoding;
 mod escape;
 mod field_mapping;
+mod json_path;
 mod modifier;
 mod pipeline;
 mod predicate;
@@ -45,6 +46,7 @@ pub use correlation::{
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use field_mapping::FieldMapping;
+pub use json_path::JsonPath;
 pub use modifier::Modifier;
 pub use pipeline::{Outcome, ParsedPipeline, Pipeline, Pipelines, UnmappedLogsource};
 pub use predicate::{Comparison, Number, Part, Pattern, Predicate, Regex, Relation, Test};

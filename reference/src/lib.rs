@@ -17,8 +17,8 @@ pub use filter::filtered_conditions;
 pub use json::{DEPTH_MAX, Json};
 
 use sigmill_parser::{
-    Block, Comparison, DetectionItem, DetectionSection, Expr, FieldMapping, Predicate, Quantifier,
-    Relation, Rule, Test,
+    Block, Comparison, DetectionItem, DetectionSection, Expr, FieldMapping, JsonPath, Predicate,
+    Quantifier, Relation, Rule, Test,
 };
 
 /// Whether each condition of `rule` holds for `event`.
@@ -120,8 +120,10 @@ impl Reading<'_> {
 /// objects; arrays stand for their elements. A path that begins with `$.` has steps only.
 fn look_up<'a>(event: &'a Json, field: &str) -> Option<Vec<&'a Json>> {
     let mut found = Found { elements: Vec::new(), is_present: false };
-    match field.strip_prefix("$.") {
-        Some(path) => found.steps(event, &path.split('.').collect::<Vec<_>>()),
+    match JsonPath::parse(field) {
+        Some(Ok(path)) => found.steps(event, &path.keys),
+        // Refused when the rule is compiled.
+        Some(Err(_)) => {}
         None => found.name(event, field),
     }
     found.is_present.then_some(found.elements)
@@ -147,7 +149,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn steps(&mut self, value: &'a Json, path: &[&str]) {
+    fn steps(&mut self, value: &'a Json, path: &[String]) {
         match (value, path) {
             (value, []) => self.end(value),
             (Json::Array(elements), path) => {
