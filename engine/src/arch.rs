@@ -1,10 +1,11 @@
 //! Vector kernels, each beside its scalar twin. The only place of this crate with `unsafe`.
 //!
-//! Which kernel runs is chosen once, when a scanner or a search is made: the best that the CPU has.
-//! Targets other than x86-64 take the scalar twins, as does `SIGMILL_ISA=scalar`.
+//! Which kernel runs is measured once, by a short trial ([`calibrate`]). Targets other than x86-64 take
+//! the scalar twins.
 
 use crate::shape::Token;
 
+mod calibrate;
 mod escape;
 pub(crate) mod scalar;
 #[cfg(target_arch = "x86_64")]
@@ -85,17 +86,32 @@ pub(crate) enum Isa {
     Sse2,
     #[cfg(target_arch = "x86_64")]
     Avx2(x86_64::Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(x86_64::Avx512),
 }
 
 impl Isa {
-    /// The best of this machine, unless `SIGMILL_ISA` says `scalar` or `sse2`.
+    /// The best of this machine: measured once, since the widest vectors are not always the fastest.
+    /// `SIGMILL_ISA` set to `scalar`, `sse2`, `avx2` or `avx512` decides instead, where the CPU has it.
     pub(crate) fn best() -> Self {
-        let limit = std::env::var("SIGMILL_ISA").unwrap_or_default();
-        let all = Self::all();
-        match limit.as_str() {
-            "scalar" => Self::Scalar,
-            "sse2" => *all.get(1).unwrap_or(&Self::Scalar),
-            _ => *all.last().unwrap_or(&Self::Scalar),
+        static BEST: std::sync::OnceLock<Isa> = std::sync::OnceLock::new();
+        *BEST.get_or_init(|| {
+            let wanted = std::env::var("SIGMILL_ISA").unwrap_or_default();
+            let all = Self::all();
+            all.iter().find(|isa| isa.name() == wanted).copied().unwrap_or_else(calibrate::fastest)
+        })
+    }
+
+    /// Its name, as `SIGMILL_ISA` takes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Sse2 => "sse2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => "avx512",
         }
     }
 
@@ -105,6 +121,7 @@ impl Isa {
         {
             let mut all = vec![Self::Scalar, Self::Sse2];
             all.extend(x86_64::Avx2::new().map(Self::Avx2));
+            all.extend(x86_64::Avx512::new().map(Self::Avx512));
             all
         }
         #[cfg(not(target_arch = "x86_64"))]
@@ -120,6 +137,8 @@ impl Isa {
             Self::Sse2 => task.run::<x86_64::Sse2>(),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.run(task),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(avx512) => avx512.run(task),
         }
     }
 
@@ -136,6 +155,8 @@ impl Isa {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.teddy(masks, text, candidate),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(avx512) => avx512.teddy(masks, text, candidate),
             _ => scalar::teddy(masks, text, candidate),
         }
     }

@@ -60,7 +60,7 @@ impl Scanner {
         let result = match self.isa {
             Isa::Scalar => pass.run::<Scalar>(),
             #[cfg(target_arch = "x86_64")]
-            Isa::Sse2 | Isa::Avx2(_) => pass.run::<crate::arch::x86_64::Sse2>(),
+            Isa::Sse2 | Isa::Avx2(_) | Isa::Avx512(_) => pass.run::<crate::arch::x86_64::Sse2>(),
         };
         match result {
             Err(wrong) if wrong.is_depth => Err(Rejection::TooDeep),
