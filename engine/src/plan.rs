@@ -73,6 +73,8 @@ impl<T> Lists<T> {
 pub struct Plan {
     pub(crate) fields: FieldIndex,
     pub(crate) atoms: Vec<Atom>,
+    /// By atom: the matchers decide it, for every record.
+    pub(crate) is_eager: Vec<bool>,
     pub(crate) probes: Vec<Probe>,
     /// By field; `None` where the field has no eager atom.
     pub(crate) matchers: Vec<Option<FieldMatcher>>,
@@ -280,6 +282,7 @@ impl PlanBuilder {
         woken.into_iter().for_each(|rules| wakes.push(rules));
         let has_keywords = self.atoms.iter().any(|atom| atom.field == KEYWORDS);
         Plan {
+            is_eager: self.atoms.iter().map(|atom| atom.is_eager).collect(),
             fields: self.fields,
             atoms: self.atoms,
             probes: self.probes,

@@ -316,10 +316,10 @@ impl Record for Asked<'_> {
         if let Some(known) = self.atoms.get(id) {
             return known;
         }
-        let atom = &self.plan.atoms[id.0 as usize];
-        if atom.is_eager {
+        if self.plan.is_eager[id.0 as usize] {
             return false;
         }
+        let atom = &self.plan.atoms[id.0 as usize];
         self.lazy += 1;
         if atom.field == KEYWORDS {
             self.fields.list_keywords();

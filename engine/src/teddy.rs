@@ -15,6 +15,8 @@ use crate::arch::{FINGERPRINT, Isa, TeddyMasks};
 /// Most literals of a set: beyond that every position has a candidate.
 pub(crate) const LITERALS_MAX: usize = 64;
 const BUCKETS: usize = 8;
+/// More literals than this fill two banks of buckets.
+const ONE_BANK_MAX: usize = 32;
 
 /// A set of literals of at least two bytes.
 #[derive(Debug)]
@@ -57,7 +59,7 @@ impl Teddy {
         let mut order: Vec<u32> = (0..literals.len() as u32).collect();
         // Short ones first: they accept the most and want buckets of their own.
         order.sort_by_key(|id| (literals[*id as usize].len().min(FINGERPRINT), *id));
-        let bank_count = if literals.len() > BUCKETS { 2 } else { 1 };
+        let bank_count = if literals.len() > ONE_BANK_MAX { 2 } else { 1 };
         let mut banks: Vec<Bank> = (0..bank_count).map(|_| Bank::default()).collect();
         let mut loads = vec![Load::default(); bank_count * BUCKETS];
         for id in order {
