@@ -5,10 +5,27 @@
 //! joins bytes in a buffer that it uses again. The record's own bytes go in as they are: they passed
 //! the engine, so they are a JSON object.
 
-use std::io::Write;
+mod attack;
+mod confluent;
+mod ecs;
+mod extract;
+mod json_text;
+mod native;
+mod ocsf;
+mod rule_facts;
+mod window_part;
 
-use sigmill_engine::window::{Fixed, Measure, Position, Window, WindowDetection};
-use sigmill_parser::{Correlation, DetectionSection, Rule};
+use sigmill_parser::{Correlation, Rule};
+
+use confluent::Confluent;
+use ecs::Ecs;
+pub use extract::Extract;
+use json_text::put;
+pub use json_text::write_text;
+use ocsf::Ocsf;
+use rule_facts::RuleFacts;
+pub(crate) use rule_facts::version_hash;
+pub use window_part::WindowPart;
 
 /// The shape of a detection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,13 +35,18 @@ pub enum Format {
     Confluent13,
     /// As Confluent Sigma's unreleased head writes it: the event as a text under `sourceData`.
     ConfluentHead,
-    /// Sigmill's own: with level, tags, and where rule and event come from.
+    /// Sigmill's own: with everything that is known.
     Native,
+    /// A detection finding of the Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// An alert of the Elastic Common Schema.
+    Ecs,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 3] = [Self::Confluent13, Self::ConfluentHead, Self::Native];
+    pub const ALL: [Self; 5] =
+        [Self::Confluent13, Self::ConfluentHead, Self::Native, Self::Ocsf, Self::Ecs];
 
     /// Its name in the settings.
     pub fn as_str(self) -> &'static str {
@@ -32,7 +54,14 @@ impl Format {
             Self::Confluent13 => "confluent-1.3",
             Self::ConfluentHead => "confluent-head",
             Self::Native => "native",
+            Self::Ocsf => "ocsf",
+            Self::Ecs => "ecs",
         }
+    }
+
+    /// Whether detections show the fields that their rule looks at.
+    pub fn shows_fields(self) -> bool {
+        matches!(self, Self::Native | Self::Ocsf | Self::Ecs)
     }
 }
 
@@ -92,39 +121,30 @@ pub struct Event<'a> {
 /// What a rule contributes to its detections, rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
-    format: Format,
-    /// Behind the wall clock or position, up to the event.
-    head: Vec<u8>,
+    form: Form,
 }
 
-/// Names that a custom field cannot take in the Confluent formats.
-const RESERVED: &[&str] = &[
-    "timeStamp",
-    "title",
-    "id",
-    "outputTopic",
-    "sourceData",
-    "isAggregateCondition",
-    "aggregateCondition",
-];
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Form {
+    Confluent(Confluent),
+    /// The beginning.
+    Native(Vec<u8>),
+    Ocsf(Box<Ocsf>),
+    Ecs(Box<Ecs>),
+}
 
 /// The custom fields of a rule that a Confluent format cannot show, since a field of that name is
 /// there already.
 pub fn shadowed_custom_fields(rule: &Rule) -> Vec<&str> {
     let fields = rule.kafka.iter().flat_map(|kafka| &kafka.custom_fields);
-    fields.map(|(name, _)| name.as_str()).filter(|name| RESERVED.contains(name)).collect()
+    let names = fields.map(|(name, _)| name.as_str());
+    names.filter(|name| confluent::RESERVED.contains(name)).collect()
 }
 
 impl Template {
     /// Renders a rule's part. `output_topic` is where its detections go.
     pub fn new(format: Format, rule: &Rule, position: &RulePosition, output_topic: &str) -> Self {
-        let head = match format {
-            Format::Native => native_head(rule, position, output_topic),
-            Format::Confluent13 | Format::ConfluentHead => {
-                confluent_head(format, rule, output_topic)
-            }
-        };
-        Self { format, head }
+        Self::of_facts(format, &RuleFacts::of_rule(rule, position, output_topic))
     }
 
     /// Renders a correlation rule's part, in the native format.
@@ -133,313 +153,66 @@ impl Template {
         position: &RulePosition,
         output_topic: &str,
     ) -> Self {
-        // What a detection shows of a correlation, a rule has as well.
-        let rule = Rule {
-            title: correlation.title.clone(),
-            id: correlation.id.clone(),
-            name: None,
-            status: None,
-            level: correlation.level.clone(),
-            description: None,
-            author: correlation.author.clone(),
-            references: Vec::new(),
-            tags: correlation.tags.clone(),
-            fields: Vec::new(),
-            logsource: None,
-            detection: DetectionSection {
-                selections: Vec::new(),
-                conditions: Vec::new(),
-                timeframe: None,
-            },
-            kafka: correlation.kafka.clone(),
-            document: std::sync::Arc::clone(&correlation.document),
+        let facts = RuleFacts::of_correlation(correlation, position, output_topic);
+        Self::of_facts(Format::Native, &facts)
+    }
+
+    fn of_facts(format: Format, facts: &RuleFacts<'_>) -> Self {
+        let form = match format {
+            Format::Confluent13 | Format::ConfluentHead => {
+                Form::Confluent(Confluent::new(format, facts))
+            }
+            Format::Native => Form::Native(native::head(facts)),
+            Format::Ocsf => Form::Ocsf(Box::new(Ocsf::new(facts))),
+            Format::Ecs => Form::Ecs(Box::new(Ecs::new(facts))),
         };
-        Self::new(Format::Native, &rule, position, output_topic)
+        Self { form }
     }
 
     /// Writes the detection for `event` behind what `out` holds. `now` is the wall clock in
     /// milliseconds.
-    pub fn write(&self, out: &mut Vec<u8>, now: i64, event: &Event<'_>) {
-        match self.format {
-            Format::Confluent13 => {
-                put(out, format_args!("{{\"timeStamp\":{now}"));
-                out.extend_from_slice(&self.head);
-                out.extend_from_slice(event.bytes.trim_ascii());
-            }
-            Format::ConfluentHead => {
-                put(out, format_args!("{{\"timeStamp\":{now}"));
-                out.extend_from_slice(&self.head);
-                write_compact_as_text(out, event.bytes);
-            }
-            Format::Native => {
-                out.extend_from_slice(&self.head);
+    pub fn write(&self, out: &mut Vec<u8>, now: i64, event: &Event<'_>, extract: &Extract) {
+        match &self.form {
+            Form::Confluent(confluent) => confluent.write(out, now, event, extract),
+            Form::Ocsf(ocsf) => ocsf.write(out, now, event, extract),
+            Form::Ecs(ecs) => ecs.write(out, now, event, extract),
+            Form::Native(head) => {
+                out.extend_from_slice(head);
                 put(out, format_args!(",\"detected\":{now}"));
-                write_event_position(out, event);
-                out.extend_from_slice(b",\"event\":");
-                out.extend_from_slice(event.bytes.trim_ascii());
+                native::write_extract(out, extract);
+                native::write_position(out, event);
+                native::write_event(out, event);
+                out.push(b'}');
             }
         }
-        out.push(b'}');
     }
 
     /// Writes the detection of a replay over files behind what `out` holds, in the native format: without
     /// a wall clock, so that the same input gives the same bytes.
     pub fn write_replayed(&self, out: &mut Vec<u8>, event: &Event<'_>) {
-        out.extend_from_slice(&self.head);
-        write_event_position(out, event);
-        out.extend_from_slice(b",\"event\":");
-        out.extend_from_slice(event.bytes.trim_ascii());
+        out.extend_from_slice(self.native_head());
+        native::write_position(out, event);
+        native::write_event(out, event);
         out.push(b'}');
     }
-}
 
-/// What a window's detection shows, besides its rule.
-#[derive(Debug, Clone, Copy)]
-pub struct WindowPart<'a> {
-    /// The detection.
-    pub detection: &'a WindowDetection,
-    /// Its window.
-    pub window: &'a Window,
-    /// By source: its name.
-    pub sources: &'a [String],
-}
-
-impl Template {
-    /// Writes the detection of a window over files behind what `out` holds, in the native format. Its
-    /// timestamp is the time at which the condition began to hold.
-    pub fn write_window(&self, out: &mut Vec<u8>, part: &WindowPart<'_>) {
-        let detection = part.detection;
-        out.extend_from_slice(&self.head);
-        write_correlation(out, part);
-        let place = |position: Position| EventPosition::Line {
-            file: part.sources.get(position.source as usize).map_or("", String::as_str),
-            line: position.offset,
-        };
-        let completing = Event {
-            bytes: b"",
-            position: place(detection.completed_by),
-            timestamp: Some(detection.at),
-        };
-        write_event_position(out, &completing);
-        out.extend_from_slice(b",\"events\":[");
-        for (at, event) in detection.events.iter().enumerate() {
-            if at > 0 {
-                out.push(b',');
-            }
-            let mut shown = Vec::new();
-            let position = place(event.position);
-            let known = Event { bytes: b"", position, timestamp: Some(event.time) };
-            write_event_position(&mut shown, &known);
-            out.push(b'{');
-            // Behind the comma that a detection needs there.
-            out.extend_from_slice(&shown[1..]);
-            if let Some((_, bytes)) = detection.contents.iter().find(|(known, _)| known == event) {
-                out.extend_from_slice(b",\"event\":");
-                out.extend_from_slice(bytes.trim_ascii());
-            }
-            out.push(b'}');
+    /// The beginning in the native format; nothing for others.
+    fn native_head(&self) -> &[u8] {
+        match &self.form {
+            Form::Native(head) => head,
+            _ => b"{\"title\":null",
         }
-        out.extend_from_slice(b"]}");
     }
 }
 
-fn write_correlation(out: &mut Vec<u8>, part: &WindowPart<'_>) {
-    let WindowPart { detection, window, .. } = part;
-    out.extend_from_slice(b",\"correlation\":{\"type\":");
-    write_text(out, measure_name(window.measure));
-    out.extend_from_slice(b",\"group\":{");
-    for (at, (name, value)) in window.group_by.iter().zip(detection.group.values()).enumerate() {
-        if at > 0 {
-            out.push(b',');
-        }
-        write_text(out, name);
-        out.push(b':');
-        write_text(out, &String::from_utf8_lossy(value.unwrap_or_default()));
-    }
-    let number = if window.measure.is_numeric() { "value" } else { "count" };
-    put(out, format_args!("}},\"{number}\":{}", detection.reading));
-    put(
-        out,
-        format_args!(",\"window\":{{\"start\":{},\"end\":{}}}", detection.start, detection.end),
-    );
-    put(out, format_args!(",\"eventCount\":{}", detection.events_total));
-    if detection.is_truncated {
-        out.extend_from_slice(b",\"truncated\":true");
-    }
-    out.push(b'}');
-}
-
-/// Sigma's word where it has one.
-fn measure_name(measure: Measure) -> &'static str {
-    match measure {
-        Measure::Events => "event_count",
-        Measure::DistinctValues => "value_count",
-        Measure::Inputs => "temporal",
-        Measure::InputsInOrder => "temporal_ordered",
-        Measure::Sum => "value_sum",
-        Measure::Average => "value_avg",
-        Measure::Percentile(percent) if percent == Fixed::from_count(50) => "value_median",
-        Measure::Percentile(_) => "value_percentile",
-        Measure::Min => "value_min",
-        Measure::Max => "value_max",
-    }
-}
-
-fn confluent_head(format: Format, rule: &Rule, output_topic: &str) -> Vec<u8> {
-    let has_flags = format == Format::Confluent13;
-    let mut head = Vec::new();
-    field(&mut head, "title", &rule.title.node);
-    if let Some(id) = &rule.id {
-        field(&mut head, "id", &id.node);
-    }
-    if has_flags {
-        head.extend_from_slice(b",\"isAggregateCondition\":false");
-    }
-    field(&mut head, "outputTopic", output_topic);
-    if has_flags {
-        head.extend_from_slice(b",\"aggregateCondition\":false");
-    }
-    for (name, value) in custom_fields(rule) {
-        if !RESERVED.contains(&name) {
-            field(&mut head, name, value);
-        }
-    }
-    head.extend_from_slice(b",\"sourceData\":");
-    head
-}
-
-fn native_head(rule: &Rule, position: &RulePosition, output_topic: &str) -> Vec<u8> {
-    let mut head = b"{\"title\":".to_vec();
-    write_text(&mut head, &rule.title.node);
-    if let Some(id) = &rule.id {
-        field(&mut head, "id", &id.node);
-    }
-    if let Some(level) = &rule.level {
-        field(&mut head, "level", level.node.as_str());
-    }
-    if !rule.tags.is_empty() {
-        head.extend_from_slice(b",\"tags\":[");
-        for (at, tag) in rule.tags.iter().enumerate() {
-            if at > 0 {
-                head.push(b',');
-            }
-            write_text(&mut head, &tag.node);
-        }
-        head.push(b']');
-    }
-    if let Some(author) = &rule.author {
-        field(&mut head, "author", &author.node);
-    }
-    match position {
-        RulePosition::Record { topic, partition, offset } => {
-            head.extend_from_slice(b",\"rule\":{\"topic\":");
-            write_text(&mut head, topic);
-            put(&mut head, format_args!(",\"partition\":{partition},\"offset\":{offset}}}"));
-        }
-        RulePosition::File { path, line } => {
-            head.extend_from_slice(b",\"rule\":{\"file\":");
-            write_text(&mut head, path);
-            put(&mut head, format_args!(",\"line\":{line}}}"));
-        }
-    }
-    // A replay over files has no topic unless the rule names one.
-    if !output_topic.is_empty() {
-        field(&mut head, "outputTopic", output_topic);
-    }
-    let custom = custom_fields(rule);
-    if !custom.is_empty() {
-        head.extend_from_slice(b",\"customFields\":{");
-        for (at, (name, value)) in custom.into_iter().enumerate() {
-            if at > 0 {
-                head.push(b',');
-            }
-            write_text(&mut head, name);
-            head.push(b':');
-            write_text(&mut head, value);
-        }
-        head.push(b'}');
-    }
-    head
-}
-
-/// A rule's custom fields, each name once: the last value counts.
-fn custom_fields(rule: &Rule) -> Vec<(&str, &str)> {
-    let mut fields: Vec<(&str, &str)> = Vec::new();
-    for (name, value) in rule.kafka.iter().flat_map(|kafka| &kafka.custom_fields) {
-        match fields.iter_mut().find(|(known, _)| known == name) {
-            Some(known) => known.1 = value,
-            None => fields.push((name, value)),
-        }
-    }
-    fields
-}
-
-fn write_event_position(out: &mut Vec<u8>, event: &Event<'_>) {
+/// An id that a detection keeps when it is sent again: rule and place of the record.
+fn detection_uid(rule_key: &str, event: &Event<'_>) -> String {
     match event.position {
         EventPosition::Record { topic, partition, offset } => {
-            out.extend_from_slice(b",\"source\":{\"topic\":");
-            write_text(out, topic);
-            put(out, format_args!(",\"partition\":{partition},\"offset\":{offset}}}"));
+            format!("{topic}-{partition}-{offset}-{rule_key}")
         }
-        EventPosition::Line { file, line } => {
-            out.extend_from_slice(b",\"source\":{\"file\":");
-            write_text(out, file);
-            put(out, format_args!(",\"line\":{line}}}"));
-        }
+        EventPosition::Line { file, line } => format!("{file}-{line}-{rule_key}"),
     }
-    if let Some(timestamp) = event.timestamp {
-        put(out, format_args!(",\"timestamp\":{timestamp}"));
-    }
-}
-
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a vector takes all bytes");
-}
-
-fn field(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.push(b',');
-    write_text(out, name);
-    out.push(b':');
-    write_text(out, value);
-}
-
-/// Writes a text as a JSON string.
-pub fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0..0x20 => put(out, format_args!("\\u{byte:04x}")),
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
-}
-
-/// Writes valid JSON, without the white space between its tokens, as a JSON string.
-fn write_compact_as_text(out: &mut Vec<u8>, json: &[u8]) {
-    out.push(b'"');
-    let mut is_in_text = false;
-    let mut is_escaped = false;
-    for byte in json {
-        match byte {
-            b' ' | b'\n' | b'\r' | b'\t' if !is_in_text => continue,
-            b'"' | b'\\' => out.push(b'\\'),
-            _ => {}
-        }
-        out.push(*byte);
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = true,
-            b'"' => is_in_text = !is_in_text,
-            _ => {}
-        }
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]
@@ -469,18 +242,36 @@ kafka:
     }
 
     fn detection(format: Format, text: &str, event: &str) -> String {
+        extracted(format, text, event, &Extract::default())
+    }
+
+    fn extracted(format: Format, text: &str, event: &str, extract: &Extract) -> String {
         let position = RulePosition::Record { topic: "rules".into(), partition: 0, offset: 41 };
         let template = Template::new(format, &rule(text), &position, "firewalls");
         let event = Event {
             bytes: event.as_bytes(),
             position: EventPosition::Record { topic: "data", partition: 3, offset: 17 },
-            timestamp: Some(5),
+            timestamp: Some(1_695_490_000_000),
         };
         let mut out = Vec::new();
-        template.write(&mut out, 1_695_490_398_577, &event);
+        template.write(&mut out, 1_695_490_398_577, &event, extract);
         let text = String::from_utf8(out).unwrap();
-        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).expect(&text);
         text
+    }
+
+    /// Groups: one plain, one without a part in the match, two of names that are taken.
+    fn groups() -> Extract {
+        Extract {
+            captures: vec![
+                ("src".into(), Some("10.0.0.1".into())),
+                ("none".into(), None),
+                ("location".into(), Some("lost".into())),
+                ("sourceData".into(), Some("lost".into())),
+            ],
+            fields: br#""foo":["a",1]"#.to_vec(),
+            correlation: Vec::new(),
+        }
     }
 
     #[test]
@@ -510,18 +301,101 @@ kafka:
     }
 
     #[test]
+    fn captured_groups_stand_beside_custom_fields_which_win() {
+        for format in [Format::Confluent13, Format::ConfluentHead] {
+            let text = extracted(format, RULE, "{}", &groups());
+            let expected =
+                r#""src":"10.0.0.1","none":null,"location":"edge","index":"main","sourceData":"#;
+            assert!(text.contains(expected), "{text}");
+            assert_eq!(text.matches("sourceData").count(), 1, "{text}");
+        }
+    }
+
+    #[test]
     fn the_native_form() {
+        let hash = version_hash(&rule(RULE).to_json());
         assert_eq!(
-            detection(Format::Native, RULE, "{}"),
-            concat!(
+            extracted(Format::Native, RULE, "{}", &groups()),
+            [
                 r#"{"title":"Say \"no\"","id":"c4b890e5","level":"high","tags":["attack.t1","cve.1"],"#,
-                r#""author":"Ada","rule":{"topic":"rules","partition":0,"offset":41},"#,
-                r#""outputTopic":"firewalls","#,
+                r#""attack":{"techniques":["T1"]},"author":"Ada","logsource":{"product":"zeek"},"#,
+                r#""rule":{"topic":"rules","partition":0,"offset":41,"hash":""#,
+                &hash,
+                r#""},"outputTopic":"firewalls","#,
                 r#""customFields":{"location":"edge","index":"main","title":"shadowed"},"#,
-                r#""detected":1695490398577,"source":{"topic":"data","partition":3,"offset":17},"#,
-                r#""timestamp":5,"event":{}}"#
-            )
+                r#""detected":1695490398577,"#,
+                r#""captures":{"src":"10.0.0.1","none":null,"location":"lost","sourceData":"lost"},"#,
+                r#""fields":{"foo":["a",1]},"#,
+                r#""source":{"topic":"data","partition":3,"offset":17},"#,
+                r#""timestamp":1695490000000,"event":{}}"#
+            ]
+            .concat()
         );
+    }
+
+    const TAGGED: &str = r#"
+title: T
+id: x
+level: critical
+description: What it is.
+author: Ada, Bob
+references: [https://example.org/a]
+tags: [attack.t1059.001, attack.t1003, attack.execution]
+logsource: {product: windows, category: process_creation}
+detection: {sel: {foo: abc}, condition: sel}
+kafka: {customFields: {site: a}}
+"#;
+
+    #[test]
+    fn the_form_of_ocsf() {
+        let text = extracted(Format::Ocsf, TAGGED, r#" {"n":1.50} "#, &groups());
+        assert!(text.contains(r#""evidences":[{"data":{"n":1.50}}]"#), "{text}");
+        let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(found["class_uid"], 2004);
+        assert_eq!(found["type_uid"], 200_401);
+        assert_eq!((&found["severity_id"], &found["severity"]), (&5.into(), &"Critical".into()));
+        assert_eq!(found["time"], 1_695_490_000_000_i64);
+        assert_eq!(found["finding_info"]["uid"], "data-3-17-x");
+        assert_eq!(found["finding_info"]["title"], "T");
+        assert_eq!(found["finding_info"]["created_time"], 1_695_490_398_577_i64);
+        assert_eq!(found["finding_info"]["analytic"]["type_id"], 1);
+        let attacks = &found["finding_info"]["attacks"];
+        assert_eq!(attacks[0]["tactic"]["uid"], "TA0002");
+        assert_eq!(attacks[1]["technique"]["uid"], "T1059");
+        assert_eq!(attacks[1]["sub_technique"]["uid"], "T1059.001");
+        assert_eq!(attacks[2]["technique"]["uid"], "T1003");
+        assert_eq!(found["metadata"]["product"]["name"], "Sigmill");
+        assert_eq!(found["unmapped"]["source"]["offset"], 17);
+        assert_eq!(found["unmapped"]["custom_fields"]["site"], "a");
+        assert_eq!(found["unmapped"]["fields"]["foo"][1], 1);
+    }
+
+    #[test]
+    fn the_form_of_ecs() {
+        let text = extracted(Format::Ecs, TAGGED, r#"{"n":1.50}"#, &groups());
+        assert!(text.contains(r#""event":{"n":1.50}}}"#), "{text}");
+        let found: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(found["@timestamp"], "2023-09-23T17:26:40.000Z");
+        assert_eq!(found["event"]["kind"], "alert");
+        assert_eq!(found["event"]["severity"], 99);
+        assert_eq!(found["event"]["created"], "2023-09-23T17:33:18.577Z");
+        assert_eq!(found["rule"]["name"], "T");
+        assert_eq!(found["rule"]["author"], serde_json::json!(["Ada", "Bob"]));
+        assert_eq!(found["rule"]["category"], "process_creation");
+        assert_eq!(found["threat"]["tactic"]["name"][0], "Execution");
+        assert_eq!(found["threat"]["technique"]["id"], serde_json::json!(["T1059", "T1003"]));
+        assert_eq!(found["threat"]["technique"]["subtechnique"]["id"][0], "T1059.001");
+        let labels = serde_json::json!({
+            "src": "10.0.0.1", "location": "lost", "sourceData": "lost", "site": "a"
+        });
+        assert_eq!(found["labels"], labels);
+        assert_eq!(found["sigmill"]["source"]["partition"], 3);
+        let bare = detection(Format::Ecs, TAGGED, "{}");
+        assert!(bare.contains(r#""labels":{"site":"a"}"#), "{bare}");
+        let none = "title: T\nlogsource: {product: x}\ndetection: {s: {a: b}, condition: s}\n";
+        let found: serde_json::Value =
+            serde_json::from_str(&detection(Format::Ecs, none, "{}")).unwrap();
+        assert_eq!((found.get("labels"), found.get("threat")), (None, None));
     }
 
     #[test]
@@ -532,12 +406,5 @@ kafka:
         let inner: serde_json::Value =
             serde_json::from_str(value["sourceData"].as_str().unwrap()).unwrap();
         assert_eq!(inner, serde_json::from_str::<serde_json::Value>(event).unwrap());
-    }
-
-    #[test]
-    fn texts_are_escaped() {
-        let mut out = Vec::new();
-        write_text(&mut out, "a\"\\\n\r\t\u{1}ä");
-        assert_eq!(String::from_utf8(out).unwrap(), r#""a\"\\\n\r\t\u0001ä""#);
     }
 }

@@ -25,7 +25,7 @@ use crate::client;
 use crate::clock;
 use crate::commit::{Flight, FlightId, FlightKind, Ledger, Slot};
 use crate::delivery::{Cause, DeliveryContext, Outgoing, Report, cause, is_about_batch};
-use crate::detection::Event;
+use crate::detection::{Event, Extract};
 use crate::latency::{Latencies, Stage};
 use crate::metrics::{Counts, Metric};
 use crate::rate_limit::RateLimit;
@@ -35,6 +35,8 @@ use crate::settings::Settings;
 
 /// The header that names the topic a detection was meant for.
 const HEADER_OUTPUT_TOPIC: &str = "sigmill.output.topic";
+/// The header that names the author of the rule.
+const HEADER_AUTHOR: &str = "sigmill-rule-author";
 /// The header that says why something is in the dead-letter topic.
 const HEADER_REASON: &str = "sigmill.reason";
 
@@ -134,11 +136,13 @@ impl Emitter {
         record: &SourceRecord<'_, M>,
         rule: &ActiveRule,
         event: &Event<'_>,
+        extract: &Extract,
     ) {
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
-        rule.template.write(&mut buf, clock::now_ms(), event);
-        let headers = record.message.headers().map(|headers| forward(headers, 0));
+        rule.template.write(&mut buf, clock::now_ms(), event, extract);
+        let headers = record.message.headers().map(|headers| forward(headers, 1));
+        let headers = with_author(headers, rule);
         let id = self.begin(record, buf.len(), FlightKind::Detection);
         self.send(&rule.output_topic, record.message.key(), &buf, event.timestamp, headers, id);
         self.buf = buf;
@@ -359,6 +363,13 @@ impl Emitter {
     pub fn in_flight_count(&self) -> usize {
         self.ledger.in_flight_count()
     }
+}
+
+/// The headers with that of the rule's author.
+fn with_author(headers: Option<OwnedHeaders>, rule: &ActiveRule) -> Option<OwnedHeaders> {
+    let Some(author) = &rule.author else { return headers };
+    let headers = headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(1));
+    Some(headers.insert(Header { key: HEADER_AUTHOR, value: Some(author.as_str()) }))
 }
 
 /// The record's headers, with room for more.

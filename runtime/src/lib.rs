@@ -11,6 +11,7 @@
 
 pub mod admin;
 mod batch;
+mod calendar;
 pub mod client;
 mod clock;
 pub mod commit;
@@ -19,6 +20,7 @@ pub mod demo;
 pub mod detection;
 pub mod embedded_broker;
 pub mod emit;
+pub mod extraction;
 pub mod latency;
 pub mod match_files;
 pub mod metrics;

@@ -312,9 +312,11 @@ fn match_blocks<R: Fn(&MatchedLine<'_>, &mut Vec<u8>)>(
                     matched.clear();
                     matched.extend_from_slice(rules);
                     emitting.clear();
-                    emitting.extend(matched.iter().filter(|rule| {
-                        feeder.is_none_or(|feeder| feeder.is_emitting(**rule))
-                    }));
+                    emitting.extend(
+                        matched
+                            .iter()
+                            .filter(|rule| feeder.is_none_or(|feeder| feeder.is_emitting(**rule))),
+                    );
                     if !emitting.is_empty() {
                         summary.lines_matched += 1;
                         summary.matches += emitting.len() as u64;

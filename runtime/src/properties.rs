@@ -234,7 +234,7 @@ mod tests {
             .iter()
             .map(|entry| match &entry.origin {
                 Origin::File { line, .. } => (entry.key.as_str(), entry.value.as_str(), *line),
-                Origin::Given(_) => panic!("not from the file"),
+                _ => panic!("not from the file"),
             })
             .collect();
         assert_eq!(found, expected, "{}", String::from_utf8_lossy(text));

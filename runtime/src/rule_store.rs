@@ -3,17 +3,21 @@
 //! In: the records of the topic, one after the other. Out: [`RuleSet`]s, each the rules that passed
 //! the filters, compiled together. A record replaces all rules of its key, one without a value
 //! removes them. A version that does not load or compile leaves the last good one of its key in
-//! force, and is a [`RuleProblem`] until a better record comes. Nothing here talks to Kafka.
+//! force, and is a [`RuleProblem`] until a better record comes. The values themselves are kept as they
+//! came, for those who ask what is on the topic. Nothing here talks to Kafka.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use sigmill_codegen::{CompileOptions, compile};
+use sigmill_engine::window::WindowPlan;
 use sigmill_engine::{Plan, RuleId};
 use sigmill_parser::{Document, FieldMapping, LineIndex, Rule, parse_bytes};
+use tracing::info;
 
-use crate::detection::{Format, RulePosition, Template, shadowed_custom_fields};
+use crate::detection::{Format, RulePosition, Template, shadowed_custom_fields, version_hash};
+use crate::extraction::{Extraction, Reads};
 use crate::settings::{RuleFilter, Settings, is_topic_name};
 
 /// A record of the rules topic.
@@ -86,6 +90,12 @@ pub struct ActiveRule {
     pub output_topic: String,
     /// Its part of a detection.
     pub template: Template,
+    /// Tells this version of the rule from others.
+    pub hash: String,
+    /// What its detections take from events.
+    pub extraction: Arc<Extraction>,
+    /// What goes into the author's header.
+    pub author: Option<String>,
 }
 
 /// The rules in force: what the workers pick up between two batches.
@@ -95,6 +105,12 @@ pub struct RuleSet {
     pub rules: Vec<Arc<ActiveRule>>,
     /// The compiled rules; its sources are indices into `rules`.
     pub plan: Arc<Plan>,
+    /// What matches feed.
+    pub windows: Arc<WindowPlan>,
+    /// By rule: what its detections take from events, for this plan.
+    pub reads: Vec<Reads>,
+    /// The records of the rules topic: key → value, also of rules that are not in force.
+    pub records: Arc<BTreeMap<String, Arc<[u8]>>>,
     /// Rises with every set; 0 is the empty set before the start.
     pub generation: u64,
     /// How far the rules topic was read: partition → the offset behind the last record.
@@ -107,6 +123,11 @@ impl RuleSet {
     /// The rule behind an id of the plan.
     pub fn rule(&self, id: RuleId) -> &ActiveRule {
         &self.rules[self.plan.rule(id).source as usize]
+    }
+
+    /// What the detections of that rule take from events.
+    pub fn reads(&self, id: RuleId) -> &Reads {
+        &self.reads[self.plan.rule(id).source as usize]
     }
 }
 
@@ -123,6 +144,8 @@ pub struct RuleStoreConfig {
     pub format: Format,
     /// Where detections go by default.
     pub output_topic: String,
+    /// Whether detections name their rule's author in a header.
+    pub has_author_header: bool,
     /// Topics that a rule cannot name as its own, since the processor reads them.
     pub input_topics: Vec<String>,
 }
@@ -131,12 +154,14 @@ impl From<&Settings> for RuleStoreConfig {
     fn from(settings: &Settings) -> Self {
         let mut input_topics = settings.data_topics.clone();
         input_topics.push(settings.rules_topic.clone());
+        input_topics.extend(settings.instances_topic.clone());
         Self {
             topic: settings.rules_topic.clone(),
             filter: settings.rule_filter.clone(),
             field_mapping: settings.field_mapping.clone(),
             format: settings.output_format,
             output_topic: settings.output_topic.clone(),
+            has_author_header: settings.has_author_header,
             input_topics,
         }
     }
@@ -151,11 +176,15 @@ struct Entry {
     problem: Option<RuleProblem>,
 }
 
+/// The values on the topic, shared with the sets that were made of them.
+type Records = BTreeMap<String, Arc<[u8]>>;
+
 /// The state of the rules topic as far as it was read.
 #[derive(Debug)]
 pub struct RuleStore {
     config: RuleStoreConfig,
     entries: BTreeMap<String, Entry>,
+    records: Arc<Records>,
     generation: u64,
     offsets: BTreeMap<i32, i64>,
 }
@@ -163,7 +192,13 @@ pub struct RuleStore {
 impl RuleStore {
     /// An empty store.
     pub fn new(config: RuleStoreConfig) -> Self {
-        Self { config, entries: BTreeMap::new(), generation: 0, offsets: BTreeMap::new() }
+        Self {
+            config,
+            entries: BTreeMap::new(),
+            records: Arc::default(),
+            generation: 0,
+            offsets: BTreeMap::new(),
+        }
     }
 
     /// Takes a record in. A problem is returned, and kept until a better record of its key comes.
@@ -171,7 +206,11 @@ impl RuleStore {
         self.offsets.insert(record.partition, record.offset + 1);
         let Some(value) = record.value else {
             match record.key {
-                Some(key) => drop(self.entries.remove(&*String::from_utf8_lossy(key))),
+                Some(key) => {
+                    let key = String::from_utf8_lossy(key);
+                    self.entries.remove(&*key);
+                    Arc::make_mut(&mut self.records).remove(&*key);
+                }
                 None => return Some(self.problem(record, "", "neither key nor value".into())),
             }
             return None;
@@ -181,6 +220,7 @@ impl RuleStore {
             Some(key) => String::from_utf8_lossy(key).into_owned(),
             None => rules.first().map_or(String::new(), |rule| rule.title.node.clone()),
         };
+        Arc::make_mut(&mut self.records).insert(key.clone(), value.into());
         let has_failed = rules.is_empty() || findings.iter().any(|finding| finding.is_fatal);
         if has_failed {
             return Some(self.fail(record, key, rules, &findings));
@@ -254,7 +294,16 @@ impl RuleStore {
         };
         rules
             .into_iter()
-            .filter(|rule| passes(&self.config.filter, rule))
+            .filter(|rule| {
+                let passes = passes(&self.config.filter, rule);
+                if !passes {
+                    info!(
+                        "{} will not be loaded.  It does not match the filtered rules condition.",
+                        rule.title.node
+                    );
+                }
+                passes
+            })
             .map(|rule| {
                 let output_topic = self.output_topic(&rule, findings);
                 let template = Template::new(self.config.format, &rule, &position, &output_topic);
@@ -263,9 +312,15 @@ impl RuleStore {
                         findings.push(format!("custom field `{name}` is left out: it is reserved"));
                     }
                 }
+                let mapping = &self.config.field_mapping;
+                let shows_fields = self.config.format.shows_fields();
+                let author = rule.author.as_ref().map(|author| author.node.clone());
                 Arc::new(ActiveRule {
                     key: key.to_owned(),
                     template,
+                    hash: version_hash(&rule.to_json()),
+                    extraction: Arc::new(Extraction::new(&rule, mapping, shows_fields)),
+                    author: author.filter(|_| self.config.has_author_header),
                     output_topic,
                     position: position.clone(),
                     rule,
@@ -332,8 +387,11 @@ impl RuleStore {
             let problems =
                 self.entries.values().filter_map(|entry| entry.problem.clone()).collect();
             let set = RuleSet {
+                reads: rules.iter().map(|rule| rule.extraction.reads(&compiled.plan)).collect(),
                 rules,
                 plan: Arc::new(compiled.plan),
+                windows: Arc::new(compiled.windows),
+                records: Arc::clone(&self.records),
                 generation: self.generation,
                 offsets: self.offsets.clone(),
                 problems,
@@ -433,11 +491,29 @@ fn passes(filter: &RuleFilter, rule: &Rule) -> bool {
     equals(&filter.product, product.map(|text| &text.node))
         && equals(&filter.service, service.map(|text| &text.node))
         && filter.titles.as_ref().is_none_or(|titles| titles.contains(&rule.title.node))
+        && equals(
+            &filter.category,
+            logsource.and_then(|logsource| logsource.category.as_ref()).map(|text| &text.node),
+        )
+        && filter
+            .level
+            .is_none_or(|least| rule.level.as_ref().is_some_and(|level| level.node >= least))
+        && filter.tag.as_ref().is_none_or(|wanted| has_tag(rule, wanted))
+}
+
+/// Whether a rule has a tag, or one that is more special (`attack.t1059.001` under `attack.t1059`).
+fn has_tag(rule: &Rule, wanted: &str) -> bool {
+    rule.tags.iter().any(|tag| {
+        let tag = tag.node.to_lowercase();
+        let rest = tag.strip_prefix(wanted);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sigmill_parser::Level;
 
     fn store(filter: RuleFilter) -> RuleStore {
         RuleStore::new(RuleStoreConfig {
@@ -446,13 +522,15 @@ mod tests {
             field_mapping: FieldMapping::default(),
             format: Format::Confluent13,
             output_topic: "out".into(),
+            has_author_header: true,
             input_topics: vec!["data".into(), "rules".into()],
         })
     }
 
     fn rule(title: &str, value: &str) -> String {
         format!(
-            "title: {title}\nlogsource: {{product: zeek, service: dns}}\n\
+            "title: {title}\nlevel: high\ntags: [attack.T1059.001]\n\
+             logsource: {{product: zeek, service: dns}}\n\
              detection:\n  s: {{field: '{value}'}}\n  condition: s\n"
         )
     }
@@ -561,6 +639,11 @@ mod tests {
             (service("http"), false),
             (title("A"), true),
             (title("a"), false),
+            (RuleFilter { category: Some("dns".into()), ..Default::default() }, false),
+            (RuleFilter { level: Some(Level::High), ..Default::default() }, true),
+            (RuleFilter { level: Some(Level::Critical), ..Default::default() }, false),
+            (RuleFilter { tag: Some("attack.t1059".into()), ..Default::default() }, true),
+            (RuleFilter { tag: Some("attack.t10".into()), ..Default::default() }, false),
         ] {
             let mut store = store(filter.clone());
             assert_eq!(put(&mut store, "k", &rule("A", "x")), None);

@@ -13,7 +13,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sigmill_parser::FieldMapping;
+use sigmill_engine::window::Emit;
+use sigmill_parser::{FieldMapping, JsonPath, Level};
 
 use crate::detection::Format;
 use crate::properties::{Entry, Properties};
@@ -29,6 +30,44 @@ pub struct RuleFilter {
     pub service: Option<String>,
     /// The title has to be one of these.
     pub titles: Option<BTreeSet<String>>,
+    /// `logsource.category` has to be exactly this.
+    pub category: Option<String>,
+    /// The level has to be this or a higher one.
+    pub level: Option<Level>,
+    /// One of the tags has to be this one or below it; in lower case.
+    pub tag: Option<String>,
+}
+
+/// When and where the windows of aggregations give up, and when their detections go out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WindowSettings {
+    /// When detections go out.
+    pub emit: Emit,
+    /// How far a record may lag behind; `None`: as each window's length says.
+    pub grace: Option<Duration>,
+    /// A partition without records for this long holds no window open.
+    pub idle: Duration,
+    /// Longer records are not shown.
+    pub event_bytes_max: usize,
+    /// Groups of one aggregation.
+    pub groups_max: usize,
+    /// How far ahead of the wall clock a timestamp may be.
+    pub time_ahead_max: Duration,
+}
+
+/// The port for health, metrics, rules and instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// Where it listens; `None`: nowhere.
+    pub listen: Option<String>,
+    /// The port was asked for: if it cannot be had, the start fails.
+    pub is_listen_given: bool,
+    /// The token's file, if it was named.
+    pub token_file: Option<PathBuf>,
+    /// Reads need no token anywhere.
+    pub has_open_reads: bool,
+    /// The old write needs no token.
+    pub has_legacy_writes: bool,
 }
 
 /// What the processor needs to know.
@@ -49,6 +88,12 @@ pub struct Settings {
     pub replication_factor: i32,
     pub metadata_age_max: Duration,
     pub output_format: Format,
+    pub has_author_header: bool,
+    /// Where the state is told; `None`: nowhere.
+    pub instances_topic: Option<String>,
+    pub instances_interval: Duration,
+    pub window: WindowSettings,
+    pub admin: AdminSettings,
     pub record_bytes_max: usize,
     pub deadletter_topic: Option<String>,
     pub in_flight_records_max: usize,
@@ -105,6 +150,9 @@ impl Settings {
             product: reader.optional("sigma.rule.filter.product"),
             service: reader.optional("sigma.rule.filter.service"),
             titles: reader.titles(),
+            category: reader.optional("sigmill.rule.filter.category"),
+            level: reader.level("sigmill.rule.filter.level"),
+            tag: reader.optional("sigmill.rule.filter.tag").map(|tag| tag.to_lowercase()),
         };
         let is_first_match = reader.boolean("sigma.rule.first.match");
         let field_mapping = reader.field_mapping();
@@ -121,6 +169,24 @@ impl Settings {
             .into_iter()
             .find(|candidate| candidate.as_str() == format)
             .unwrap_or_default();
+        let has_author_header = reader.boolean("sigmill.output.author.header");
+        let instances_topic = reader.topic("sigma.app.topic");
+        let is_registered = properties.get("skip.app.registration").is_none();
+        for (topic, name) in data_topics
+            .iter()
+            .map(|topic| (topic, "data.topic"))
+            .chain([(&output_topic, "output.topic"), (&rules_topic, "sigma.rules.topic")])
+        {
+            if let (true, Some(entry)) =
+                (is_registered && *topic == instances_topic, properties.get(name))
+            {
+                reader.wrong(&entry.clone(), "sigma.app.topic names the same topic");
+            }
+        }
+        let instances_topic = is_registered.then_some(instances_topic);
+        let instances_interval = reader.milliseconds("sigma.app.state.poll.sleep", 100);
+        let window = reader.window();
+        let admin = reader.admin();
         let record_bytes_max = reader.number("sigmill.record.max.bytes", 1, usize::MAX);
         let deadletter_topic = reader.optional("sigmill.deadletter.topic");
         let in_flight_records_max = reader.number("sigmill.inflight.max.records", 1, usize::MAX);
@@ -149,6 +215,11 @@ impl Settings {
             replication_factor,
             metadata_age_max,
             output_format,
+            has_author_header,
+            instances_topic,
+            instances_interval,
+            window,
+            admin,
             record_bytes_max,
             deadletter_topic,
             in_flight_records_max,
@@ -163,7 +234,9 @@ impl Settings {
 
     /// Whether a topic is one that the processor reads: nothing may be written to it.
     pub fn is_input(&self, topic: &str) -> bool {
-        topic == self.rules_topic || self.data_topics.iter().any(|data| data == topic)
+        topic == self.rules_topic
+            || self.instances_topic.as_deref() == Some(topic)
+            || self.data_topics.iter().any(|data| data == topic)
     }
 }
 
@@ -313,7 +386,10 @@ impl Reader<'_> {
         let path = PathBuf::from(path);
         let why = match std::fs::read_to_string(&path) {
             Ok(text) => match FieldMapping::parse(&text) {
-                Ok(mapping) => return mapping,
+                Ok(mapping) => {
+                    self.warn_of_paths(&entry, &mapping);
+                    return mapping;
+                }
                 Err(diagnostics) => {
                     let index = sigmill_parser::LineIndex::new(&text);
                     let say = |diagnostic: &sigmill_parser::Diagnostic| {
@@ -327,6 +403,64 @@ impl Reader<'_> {
         };
         self.wrong(&entry, &why);
         FieldMapping::default()
+    }
+
+    /// Only the rules that need such a field are refused: others go on.
+    fn warn_of_paths(&mut self, entry: &Entry, mapping: &FieldMapping) {
+        for (field, targets) in &mapping.fields {
+            for why in targets.iter().filter_map(|target| JsonPath::parse(target)?.err()) {
+                self.warnings.push(format!(
+                    "{}: {}: `{field}`: {why}; rules with this field are refused",
+                    entry.origin, entry.value
+                ));
+            }
+        }
+    }
+
+    fn level(&mut self, name: &str) -> Option<Level> {
+        let (entry, value) = self.entry(name)?;
+        let is_meant = |level: &Level| level.as_str() == value.to_ascii_lowercase();
+        let level = Level::ALL.into_iter().find(is_meant);
+        if level.is_none() {
+            self.wrong(&entry, "");
+        }
+        level
+    }
+
+    fn window(&mut self) -> WindowSettings {
+        let emit = match self.one_of("sigmill.window.emit", &["early", "final", "every"]).as_str() {
+            "final" => Emit::Final,
+            "every" => Emit::Every,
+            _ => Emit::Early,
+        };
+        let is_grace_given = self.properties.get("sigmill.window.grace.ms").is_some();
+        WindowSettings {
+            emit,
+            grace: is_grace_given.then(|| self.milliseconds("sigmill.window.grace.ms", 0)),
+            idle: self.milliseconds("sigmill.window.idle.ms", 1),
+            event_bytes_max: self.number("sigmill.window.event.max.bytes", 1, usize::MAX),
+            groups_max: self.number("sigmill.window.groups.max", 1, usize::MAX),
+            time_ahead_max: self.milliseconds("sigmill.time.max.ahead.ms", 1),
+        }
+    }
+
+    fn admin(&mut self) -> AdminSettings {
+        let listen = self.text("sigmill.admin.listen");
+        let given = self.properties.get("sigmill.admin.listen").cloned();
+        let is_off = listen.eq_ignore_ascii_case("off");
+        let is_address = listen
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+        if let (Some(entry), false, false) = (&given, is_off, is_address) {
+            self.wrong(&entry.clone(), "");
+        }
+        AdminSettings {
+            listen: (!is_off).then_some(listen),
+            is_listen_given: given.is_some(),
+            token_file: self.optional("sigmill.admin.token.file").map(PathBuf::from),
+            has_open_reads: self.boolean("sigmill.admin.open.reads"),
+            has_legacy_writes: self.boolean("sigmill.admin.legacy.writes"),
+        }
     }
 
     fn boolean(&mut self, name: &str) -> bool {

@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 
 use crate::batch::{BatchRecord, Poller};
 use crate::client::{self, ClientLog};
-use crate::detection::{Event, EventPosition};
+use crate::detection::{Event, EventPosition, Extract};
 use crate::emit::{Emitter, SourceRecord};
 use crate::latency::{SharedLatencies, Stage};
 use crate::metrics::{Metric, SharedCounts};
@@ -246,6 +246,7 @@ struct Worker<'a> {
     /// Records that came while a batch was being worked on.
     carry: Vec<BatchRecord<'a>>,
     matches: Vec<RuleId>,
+    extract: Extract,
     committed_at: Instant,
     limit: RateLimit,
 }
@@ -273,6 +274,7 @@ impl<'a> Worker<'a> {
             batch: Vec::with_capacity(shared.settings.batch_records_max),
             carry: Vec::new(),
             matches: Vec::new(),
+            extract: Extract::default(),
             committed_at: Instant::now(),
             limit: RateLimit::new(Duration::from_secs(10)),
         }
@@ -349,6 +351,9 @@ impl<'a> Worker<'a> {
                         self.matches.clear();
                         self.matches.extend_from_slice(matches);
                         emitter.counts.add(Metric::Matches, self.matches.len() as u64);
+                        // What only feeds windows is no detection, and first match leaves it alone.
+                        let windows = &self.rules.windows;
+                        self.matches.retain(|id| windows.is_emitting(*id));
                         if self.shared.settings.is_first_match {
                             keep_first(&mut self.matches, &self.rules);
                         }
@@ -362,7 +367,13 @@ impl<'a> Worker<'a> {
                             timestamp: message.timestamp().to_millis(),
                         };
                         for id in &self.matches {
-                            emitter.send_detection(&source, self.rules.rule(*id), &event);
+                            self.extract.clear();
+                            let reads = self.rules.reads(*id);
+                            if !reads.is_empty() {
+                                reads.take(&mut self.matcher, payload, &mut self.extract);
+                            }
+                            let rule = self.rules.rule(*id);
+                            emitter.send_detection(&source, rule, &event, &self.extract);
                         }
                     }
                     Err(rejection) => {

@@ -109,7 +109,9 @@ fn json_prints_detections_with_rule_event_and_place() {
     assert_eq!(detections[0]["level"], "high");
     assert_eq!(detections[0]["outputTopic"], "alerts");
     assert_eq!(detections[0]["customFields"]["site"], "a");
-    assert_eq!(detections[0]["rule"], serde_json::json!({"file": "rules/b.yml", "line": 1}));
+    let place = &detections[0]["rule"];
+    assert_eq!((&place["file"], &place["line"]), (&"rules/b.yml".into(), &1.into()));
+    assert_eq!(place["hash"].as_str().unwrap().len(), 32);
     assert_eq!(detections[0]["source"], serde_json::json!({"file": "second", "line": 0}));
     assert_eq!(detections[0]["event"]["Image"], "C:\\temp\\Mimikatz.exe");
     assert_eq!(detections[1]["title"], "Second");

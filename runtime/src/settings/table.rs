@@ -47,6 +47,12 @@ keys! {
         "Only the rule of exactly this title (and those of `sigma.rule.filter.list`).";
     "sigma.rule.filter.list", "a readable file with one title a line", UNSET,
         "Only rules of exactly these titles.";
+    "sigmill.rule.filter.category", "a text", UNSET,
+        "Only rules whose `logsource.category` is exactly this.";
+    "sigmill.rule.filter.level", "informational, low, medium, high or critical", UNSET,
+        "Only rules of this level or a higher one.";
+    "sigmill.rule.filter.tag", "a text", UNSET,
+        "Only rules that have this tag, or one below it (`attack.execution`, `attack.t1059`), in any case.";
     "sigma.rule.first.match", "true or false", "false",
         "One detection a record at most: of the matching rules the one with the lowest title, bytewise.";
     "field.mapping.file", "a readable YAML file with a `fieldmappings` map", UNSET,
@@ -67,8 +73,36 @@ keys! {
         "The form of the records.";
     "output.topic.format", "json", "json",
         "The form of the detections.";
-    "sigmill.output.format", "confluent-1.3, confluent-head or native", "confluent-1.3",
-        "The shape of a detection: as Confluent Sigma 1.3 wrote it, as its unreleased head does, or Sigmill's own.";
+    "sigmill.output.format", "confluent-1.3, confluent-head, native, ocsf or ecs", "confluent-1.3",
+        "The shape of a detection: as Confluent Sigma 1.3 wrote it, as its unreleased head does, Sigmill's own, an OCSF detection finding, an alert of the Elastic Common Schema.";
+    "sigmill.output.author.header", "true or false", "true",
+        "Every detection names the author of its rule in the header `sigmill-rule-author`, which the Detection Rule License asks for.";
+    "sigma.app.topic", "a topic name", "sigma-app-instances",
+        "The compacted topic on which the processor tells its state, as the JVM processor does.";
+    "sigma.app.state.poll.sleep", "milliseconds, from 100", "5000",
+        "How often it does.";
+    "skip.app.registration", "any value", UNSET,
+        "The state is not told.";
+    "sigmill.window.emit", "early, final or every", "early",
+        "When the detections of aggregations go out: at once and once a run, once the run is settled, or for every record at which they hold.";
+    "sigmill.window.grace.ms", "milliseconds", UNSET,
+        "How far a record may lag behind its partition's time and still count in a window; the lesser of the window and five minutes if not given.";
+    "sigmill.window.idle.ms", "milliseconds, from 1", "60000",
+        "A partition without records for this long holds no window open.";
+    "sigmill.window.event.max.bytes", "bytes, from 1", "65536",
+        "Longer records count in windows, but their detections do not show them.";
+    "sigmill.window.groups.max", "a whole number from 1", "100000",
+        "Groups that one aggregation keeps at most; the one that would end first makes room.";
+    "sigmill.time.max.ahead.ms", "milliseconds, from 1", "300000",
+        "A timestamp further ahead of the wall clock does not move the time of windows.";
+    "sigmill.admin.listen", "host:port, or off", "127.0.0.1:9464",
+        "Where health, metrics, rules and instances are told over HTTP.";
+    "sigmill.admin.token.file", "a file", UNSET,
+        "Holds the token that writes need (and reads, unless the port is on loopback); made at the first start. `~/.sigmill/admin-token` if not given.";
+    "sigmill.admin.open.reads", "true or false", "false",
+        "Reads need no token either where the port is not on loopback.";
+    "sigmill.admin.legacy.writes", "true or false", "false",
+        "`POST /addSigmaRule` needs no token, as the JVM processor's page expects.";
     "sigmill.record.max.bytes", "bytes, from 1", "16777216",
         "Longer records are refused.";
     "sigmill.deadletter.topic", "a topic name", UNSET,

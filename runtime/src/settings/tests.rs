@@ -63,7 +63,10 @@ fn wrong_values_name_place_setting_value_and_what_is_expected() {
     fails("num.stream.threads=0\n", "expected a whole number from 1");
     fails("sigma.rule.first.match=yes\n", "`yes`: expected true or false");
     fails("auto.offset.reset=newest\n", "expected earliest or latest");
-    fails("sigmill.output.format=xml\n", "expected confluent-1.3, confluent-head or native");
+    fails(
+        "sigmill.output.format=xml\n",
+        "expected confluent-1.3, confluent-head, native, ocsf or ecs",
+    );
     fails("data.topic.format=avro\n", "`avro`: expected json");
     fails("data.topic=a b\n", "`a b` is not a topic name");
     fails("output.topic=data\n", "data.topic names the same topic");
