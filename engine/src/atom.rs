@@ -3,6 +3,7 @@
 //! [`Test`] is the engine's own small language of predicates, what codegen compiles rules to.
 //! [`Probe`] is the same made ready to run.
 
+use std::cmp::Ordering;
 use std::net::IpAddr;
 
 use memchr::memmem::Finder;
@@ -12,6 +13,7 @@ use regex_automata::util::syntax;
 use crate::decimal::Decimal;
 use crate::field_index::FieldId;
 use crate::text;
+use crate::time_part::{self, TimePart};
 use crate::value::ValueView;
 use crate::wildcard::{Wildcard, WildcardPart};
 
@@ -51,6 +53,15 @@ pub enum Test {
         order: Order,
         /// What it is compared with.
         bound: Decimal,
+    },
+    /// This part of the date and time that the text or number says, in this relation to the bound.
+    TimePart {
+        /// The part.
+        part: TimePart,
+        /// The order; equal without one.
+        order: Option<Order>,
+        /// What it is compared with.
+        bound: u32,
     },
     /// Found somewhere in the text.
     Regex(Pattern),
@@ -118,6 +129,17 @@ pub enum Order {
     GreaterOrEqual,
 }
 
+impl Order {
+    fn holds(self, found: Ordering) -> bool {
+        match self {
+            Self::Less => found.is_lt(),
+            Self::LessOrEqual => found.is_le(),
+            Self::Greater => found.is_gt(),
+            Self::GreaterOrEqual => found.is_ge(),
+        }
+    }
+}
+
 /// How the texts of two fields relate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
@@ -141,6 +163,7 @@ pub(crate) enum Probe {
     Wildcard(Wildcard, bool),
     Number(Decimal, Box<[u8]>),
     Compare(Order, Decimal),
+    TimePart(TimePart, Option<Order>, i64),
     Regex(Box<meta::Regex>),
     Cidr(IpAddr, u8),
     /// Decided by the record's fields, not by one value.
@@ -168,6 +191,9 @@ impl Probe {
             Test::Wildcard { parts, cased } => Self::Wildcard(Wildcard::new(parts), *cased),
             Test::Number { value, text } => Self::Number(value.clone(), text.clone()),
             Test::Compare { order, bound } => Self::Compare(*order, bound.clone()),
+            Test::TimePart { part, order, bound } => {
+                Self::TimePart(*part, *order, i64::from(*bound))
+            }
             Test::Regex(pattern) => Self::Regex(Box::new(compile(pattern)?)),
             Test::Cidr { address, prefix } => Self::Cidr(*address, *prefix),
             Test::Exists => Self::Field(FieldProbe::Exists),
@@ -195,11 +221,14 @@ impl Probe {
                 crate::tape::Kind::Number => value.decimal().is_some_and(|n| n == *wanted),
                 _ => value.is_text() && value.folded == &**spelled,
             },
-            Self::Compare(order, bound) => value.decimal().is_some_and(|number| match order {
-                Order::Less => number < *bound,
-                Order::LessOrEqual => number <= *bound,
-                Order::Greater => number > *bound,
-                Order::GreaterOrEqual => number >= *bound,
+            Self::Compare(order, bound) => {
+                value.decimal().is_some_and(|number| order.holds(number.cmp(bound)))
+            }
+            Self::TimePart(part, order, bound) => value.moment().is_some_and(|text| {
+                time_part::read(*part, text).is_some_and(|number| match order {
+                    None => number == *bound,
+                    Some(order) => order.holds(number.cmp(bound)),
+                })
             }),
             Self::Regex(regex) => value.has_text() && regex.is_match(value.plain),
             Self::Cidr(network, prefix) => {

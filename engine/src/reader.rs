@@ -369,3 +369,72 @@ impl Pass<'_> {
         Some(space_end(self.record, colon + 1))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::Scanner;
+    use crate::tape::Tape;
+
+    /// What the reader says of a record, with each ISA; the field `f.g` and the array `l` are named.
+    fn read(record: &[u8]) -> Vec<Option<bool>> {
+        let mut index = FieldIndex::default();
+        for name in ["a", "f.g", "l"] {
+            index.intern(name);
+        }
+        let read = |isa| {
+            let mut fields = RecordFields::new(&index, false);
+            let mut shapes = Shapes::new(&index);
+            let mut reader = Reader::with_isa(512, isa);
+            // Twice: by new keys, then by predicted ones.
+            let first = reader.read(record, &mut fields, &mut shapes, &index);
+            let second = reader.read(record, &mut fields, &mut shapes, &index);
+            assert_eq!(first, second);
+            first
+        };
+        Isa::all().into_iter().map(read).collect()
+    }
+
+    #[test]
+    fn nothing_is_read_that_the_scanner_refuses() {
+        let texts = [
+            "",
+            "{",
+            "{}",
+            " {} ",
+            "{}x",
+            "[]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{\"a\":01}",
+            "{\"a\":1 \"b\":2}",
+            "{,\"a\":1}",
+            "{\"a\":tru}",
+            "{\"a\":\"x}",
+            "{\"a\":\"\\x\"}",
+            "{\"a\":\"\\u12g4\"}",
+            "{\"f\":{}}",
+            "{\"f\":{\"g\":1}}",
+            "{\"f\":{\"g\":1}",
+            "{\"f\":{\"g\":1}}}",
+            "{\"l\":[]}",
+            "{\"l\":[1,]}",
+            "{\"l\":[1 2]}",
+            "{\"z\":[1,{\"y\":2},[]]}",
+            "{\"z\":[1,{\"y\" 2}]}",
+            "{\"z\":[}",
+            "{\"z\":{]}",
+            "{\"z\":{\"y\":1,}}",
+            "{ \"a\" : 1 , \"b\" : [ ] }",
+            "{\"a\":1,\"a\":2}",
+        ];
+        for text in texts {
+            let mut tape = Tape::default();
+            let scanned = Scanner::new(512, 1 << 20).scan(text.as_bytes(), &mut tape);
+            for odd in read(text.as_bytes()) {
+                assert!(odd.is_none() || scanned.is_ok(), "{text}");
+            }
+        }
+    }
+}

@@ -68,6 +68,11 @@ impl ValueView<'_> {
         matches!(self.kind, Kind::Text | Kind::EscapedText)
     }
 
+    /// The text that may say a moment.
+    pub(crate) fn moment(&self) -> Option<&[u8]> {
+        (self.is_text() || self.kind == Kind::Number).then_some(self.plain)
+    }
+
     /// The number that the value is, or that its text reads as.
     pub(crate) fn decimal(&self) -> Option<Decimal> {
         match self.kind {
