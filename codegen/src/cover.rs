@@ -137,7 +137,7 @@ fn search_cost(field: FieldId, test: &Test) -> f64 {
     let cost = match test {
         Test::Contains(text) => short(text.bytes.len()),
         Test::Regex(regex) if regex.required.is_empty() => 0.1,
-        Test::Compare { .. } | Test::Cidr { .. } => 0.01,
+        Test::Compare { .. } | Test::TimePart { .. } | Test::Cidr { .. } => 0.01,
         _ => 0.0,
     };
     // Keywords are searched in the whole record.

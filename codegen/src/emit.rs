@@ -8,7 +8,7 @@ use sigmill_engine::{AtomId, FieldId, KEYWORDS, Op, PlanBuilder, Test};
 use crate::tree::Tree;
 
 /// The program of a condition.
-pub(crate) fn program(tree: &Tree, eager: &HashSet<AtomId>, builder: &PlanBuilder) -> Vec<Op> {
+pub(crate) fn program(tree: &Tree, eager: &HashSet<AtomId>, builder: &mut PlanBuilder) -> Vec<Op> {
     let mut emitter = Emitter { eager, builder, ops: Vec::new() };
     emitter.tree(tree);
     emitter.ops
@@ -16,7 +16,7 @@ pub(crate) fn program(tree: &Tree, eager: &HashSet<AtomId>, builder: &PlanBuilde
 
 struct Emitter<'a> {
     eager: &'a HashSet<AtomId>,
-    builder: &'a PlanBuilder,
+    builder: &'a mut PlanBuilder,
     ops: Vec<Op>,
 }
 
@@ -66,8 +66,33 @@ impl Emitter<'_> {
         }
     }
 
-    /// Atoms that are known anyway first, then groups of lazy tests of one field, then the rest.
+    /// Atoms that are known anyway first, all at once, then the rest.
     fn any(&mut self, parts: &[Tree]) {
+        let is_eager = |part: &&Tree| match part {
+            Tree::Atom(atom) => self.eager.contains(atom),
+            _ => false,
+        };
+        let (known, parts): (Vec<&Tree>, Vec<&Tree>) = parts.iter().partition(is_eager);
+        let known: Vec<AtomId> = known.into_iter().flat_map(Tree::atoms).collect();
+        let mut jumps = Vec::new();
+        match known.as_slice() {
+            [] => {}
+            [atom] => self.ops.push(Op::Test(*atom)),
+            _ => {
+                let group = self.builder.group(known.clone());
+                self.ops.push(Op::TestGroup(group));
+            }
+        }
+        if !known.is_empty() && !parts.is_empty() {
+            jumps.push(self.ops.len());
+            self.ops.push(Op::JumpIfTrue(0));
+        }
+        self.any_unknown(&parts, &mut jumps);
+        self.land(&jumps, Op::JumpIfTrue);
+    }
+
+    /// Groups of lazy tests of one field, then the rest.
+    fn any_unknown(&mut self, parts: &[&Tree], jumps: &mut Vec<usize>) {
         let mut groups: Vec<(Option<FieldId>, Vec<&Tree>)> = Vec::new();
         for part in parts {
             let field = self.guard(part);
@@ -80,7 +105,6 @@ impl Emitter<'_> {
             group.sort_by_key(|part| self.cost(part));
         }
         groups.sort_by_key(|(_, group)| group.iter().map(|part| self.cost(part)).sum::<u32>());
-        let mut jumps = Vec::new();
         for (i, (field, group)) in groups.iter().enumerate() {
             match field {
                 Some(field) if group.len() > 1 => {
@@ -96,7 +120,6 @@ impl Emitter<'_> {
                 self.ops.push(Op::JumpIfTrue(0));
             }
         }
-        self.land(&jumps, Op::JumpIfTrue);
     }
 
     /// The field without which the part is false, if it is one lazy test.
@@ -121,7 +144,7 @@ impl Emitter<'_> {
                 let one = match test {
                     Test::Exists | Test::Null => 2,
                     Test::Equals(_) | Test::StartsWith(_) | Test::EndsWith(_) => 5,
-                    Test::Number { .. } | Test::Compare { .. } => 8,
+                    Test::Number { .. } | Test::Compare { .. } | Test::TimePart { .. } => 8,
                     Test::Cidr { .. } => 15,
                     Test::Contains(_) => 30,
                     Test::Wildcard { .. } => 40,

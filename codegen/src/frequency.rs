@@ -45,6 +45,7 @@ pub(crate) fn name(field: &str, test: &Test) -> Option<String> {
         Test::Regex(regex) => ("re", regex.pattern.escape_debug().to_string()),
         Test::Exists => ("exists", String::new()),
         Test::Compare { order, bound } => ("compare", format!("{order:?} {bound:?}")),
+        Test::TimePart { part, order, bound } => ("time", format!("{part:?} {order:?} {bound}")),
         Test::Cidr { address, prefix } => ("cidr", format!("{address}/{prefix}")),
         Test::Null | Test::FieldRef { .. } => return None,
     };
@@ -62,7 +63,7 @@ fn guess(field: &str, test: &Test) -> f64 {
         Test::Regex(regex) if regex.required.is_empty() => 0.3,
         Test::Regex(regex) => regex.required.iter().map(|text| literal(text, 0.5)).sum(),
         Test::Cidr { prefix, .. } => 0.2 / f64::from(*prefix + 1),
-        Test::Compare { .. } | Test::Exists => 0.3,
+        Test::Compare { .. } | Test::TimePart { .. } | Test::Exists => 0.3,
     }
 }
 

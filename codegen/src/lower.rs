@@ -8,11 +8,11 @@ use std::collections::HashMap;
 
 use sigmill_engine::{
     Decimal, FieldId, KEYWORDS, Order, Pattern as RegexPattern, PlanBuilder, Relation, Test, Text,
-    WildcardPart, folded,
+    TimePart, WildcardPart, folded,
 };
 use sigmill_parser::{
     Block, Comparison, DetectionItem, Expr, FieldMapping, Part, Pattern, Predicate, Quantifier,
-    Relation as RuleRelation, Rule, Test as RuleTest,
+    Relation as RuleRelation, Rule, Test as RuleTest, TimePart as RuleTimePart,
 };
 
 use crate::CompileError;
@@ -139,6 +139,11 @@ impl Lowering<'_> {
                 };
                 Test::Compare { order: order(*comparison), bound }
             }
+            RuleTest::TimePart { part, comparison, number } => Test::TimePart {
+                part: time_part(*part),
+                order: comparison.map(order),
+                bound: *number,
+            },
             RuleTest::Regex(regex) => Test::Regex(RegexPattern {
                 pattern: regex.pattern.as_str().into(),
                 ignore_case: regex.ignore_case,
@@ -180,6 +185,17 @@ fn order(comparison: Comparison) -> Order {
         Comparison::LessOrEqual => Order::LessOrEqual,
         Comparison::Greater => Order::Greater,
         Comparison::GreaterOrEqual => Order::GreaterOrEqual,
+    }
+}
+
+fn time_part(part: RuleTimePart) -> TimePart {
+    match part {
+        RuleTimePart::Minute => TimePart::Minute,
+        RuleTimePart::Hour => TimePart::Hour,
+        RuleTimePart::Day => TimePart::Day,
+        RuleTimePart::Week => TimePart::Week,
+        RuleTimePart::Month => TimePart::Month,
+        RuleTimePart::Year => TimePart::Year,
     }
 }
 

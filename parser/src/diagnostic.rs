@@ -170,8 +170,6 @@ codes! {
     ModifierAlias = "SM0210", "modifier_alias";
     /// A value whose modifiers make too many alternatives of it.
     LimitAlternatives = "SM0211", "limit_alternatives";
-    /// A modifier of the specification that Sigmill cannot evaluate.
-    ModifierUnsupported = "SM0212", "modifier_unsupported";
 
     /// A condition that cannot be read.
     ConditionSyntax = "SM0301", "condition_syntax";

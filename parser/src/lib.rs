@@ -55,6 +55,7 @@ pub use rule::{
     Selection, Value,
 };
 pub use span::{LineIndex, Position, Span, Spanned};
+pub use time_part::TimePart;
 
 use reader::Reader;
 use yaml::Node;

@@ -3,6 +3,8 @@
 
 use ipnet::IpNet;
 
+use crate::time_part::TimePart;
+
 /// What an item asks: some or all of its values, or none of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Predicate {
@@ -35,6 +37,19 @@ pub enum Test {
     Exists(bool),
     /// The element is a number, or a text that reads as one, in this relation.
     Compare(Comparison, Number),
+    /// This part of the date and time that the element says is the number, or in this relation to it.
+    ///
+    /// The element is a text that begins with `YYYY-MM-DD` or `YYYY/MM/DD`, behind which `HH:MM` may
+    /// stand; the part is what is written, whatever the time zone. Or it is a number of nine digits or
+    /// more, counting seconds, milliseconds, microseconds or nanoseconds by its size, in UTC.
+    TimePart {
+        /// The part.
+        part: TimePart,
+        /// The relation; equal without one.
+        comparison: Option<Comparison>,
+        /// The number.
+        number: u32,
+    },
     /// The expression is found somewhere in the element's text.
     Regex(Regex),
     /// The element's text is an address inside the network.

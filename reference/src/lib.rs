@@ -11,6 +11,7 @@ mod filter;
 mod json;
 mod number;
 mod text;
+mod time_part;
 
 pub use correlation::{Detection, Emit, Outcome, Settings, correlate};
 pub use filter::filtered_conditions;
@@ -218,6 +219,10 @@ fn element_test(test: &Test, element: &Json) -> bool {
                 },
                 _ => false,
             }
+        }
+        Test::TimePart { part, comparison, number } => {
+            let (Json::Number(text) | Json::Text(text)) = element else { return false };
+            time_part::holds(*part, *comparison, *number, text)
         }
         Test::Regex(regex) => text_of(element).is_some_and(|text| text::search(regex, text)),
         Test::Cidr(network) => {

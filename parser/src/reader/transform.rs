@@ -385,12 +385,5 @@ fn time(
         reader.report(diagnostic);
         return None;
     };
-    let regex = part.regex(written, comparison);
-    if regex.is_none() {
-        let diagnostic = Diagnostic::error(Code::ModifierUnsupported, node.span)
-            .message(format!("modifier `{}` is not supported here", part.as_str()))
-            .help("ask for days or months");
-        reader.report(diagnostic);
-    }
-    regex.map(|regex| vec![Test::Regex(regex)])
+    Some(vec![Test::TimePart { part, comparison, number: written }])
 }
