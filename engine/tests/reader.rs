@@ -25,7 +25,7 @@ fn cases() -> u32 {
 /// A rule for each field, and one for any value if `with_keywords`: that lists all values.
 fn plan(with_keywords: bool) -> Arc<Plan> {
     let mut builder = PlanBuilder::default();
-    let mut add = |builder: &mut PlanBuilder, field, text: &str| {
+    let add = |builder: &mut PlanBuilder, field, text: &str| {
         let test = Test::Contains(Text::new(text, false));
         let atom = builder.atom(field, test).expect("it is no expression");
         let rule = PlanRule { source: atom.0, condition: 0 };

@@ -3,9 +3,9 @@
 //! Documents are generated, valid and with all the freedom that the grammar leaves, and then damaged:
 //! bytes changed, put in, taken out, cut off. The exact oracle is serde_json's reading past a value,
 //! behind a check of UTF-8: it holds to the grammar and has no limits of its own. Reading to a value
-//! (serde_json) and to a tape (simd-json) refuses a little more, and the test knows what:
+//! refuses a little more, and the test knows what:
 //!
-//! - nesting deeper than 128 (serde_json) or 1024 (simd-json): ours is [`MatcherConfig::depth_max`];
+//! - nesting deeper than 128: our limit is [`MatcherConfig::depth_max`];
 //! - numbers beyond a float, such as `1e999`: ours are decimals of any size;
 //! - escapes of lone surrogates, such as `"\ud800"`: here they read as U+FFFD.
 //!
