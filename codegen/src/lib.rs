@@ -235,10 +235,10 @@ pub fn compile_set(
         &builder,
     );
     for ((rule, tree), cover) in lowered.into_iter().zip(covers) {
-        let program = emit::program(&tree, &eager, &builder);
+        let program = emit::program(&tree, &eager, &mut builder);
         let id = builder.rule(rule, &program, cover);
         if let Some(guard) = guard::of(&tree, &routing, &builder) {
-            let guard = emit::program(&guard, &eager, &builder);
+            let guard = emit::program(&guard, &eager, &mut builder);
             builder.guard(id, guard);
         }
     }

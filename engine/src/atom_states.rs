@@ -4,6 +4,7 @@
 //! All tables are stamped with the record's epoch, so that a new record costs nothing to begin.
 
 use crate::atom::AtomId;
+use crate::condition::GroupId;
 use crate::plan::RuleId;
 
 /// Which atoms are known to hold, or not to, for the record at hand.
@@ -12,23 +13,34 @@ pub(crate) struct AtomStates {
     epoch: u32,
     /// `epoch * 2 + holds`
     states: Vec<u32>,
+    /// By group: the epoch in which one of its atoms held last.
+    groups: Vec<u32>,
 }
 
 impl AtomStates {
-    pub(crate) fn new(atoms: usize) -> Self {
-        Self { epoch: 0, states: vec![0; atoms] }
+    pub(crate) fn new(atoms: usize, groups: usize) -> Self {
+        Self { epoch: 0, states: vec![0; atoms], groups: vec![0; groups] }
     }
 
     pub(crate) fn begin(&mut self) {
         self.epoch += 1;
         if self.epoch >= u32::MAX / 2 {
             self.states.fill(0);
+            self.groups.fill(0);
             self.epoch = 1;
         }
     }
 
     pub(crate) fn set(&mut self, atom: AtomId, holds: bool) {
         self.states[atom.0 as usize] = self.epoch * 2 + u32::from(holds);
+    }
+
+    pub(crate) fn set_group(&mut self, group: GroupId) {
+        self.groups[group.0 as usize] = self.epoch;
+    }
+
+    pub(crate) fn group_holds(&self, group: GroupId) -> bool {
+        self.groups[group.0 as usize] == self.epoch
     }
 
     pub(crate) fn get(&self, atom: AtomId) -> Option<bool> {

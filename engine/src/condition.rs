@@ -6,6 +6,10 @@
 use crate::atom::AtomId;
 use crate::field_index::FieldId;
 
+/// Eager atoms of which it only matters whether one holds: an index into a plan's groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupId(pub u32);
+
 /// One instruction. Jumps go forward only, to an index of the same program or its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
@@ -13,6 +17,8 @@ pub enum Op {
     Set(bool),
     /// The accumulator becomes whether the atom holds.
     Test(AtomId),
+    /// The accumulator becomes whether one of the group's atoms holds.
+    TestGroup(GroupId),
     /// The accumulator turns.
     Not,
     /// Jumps if the accumulator is true.
@@ -33,6 +39,7 @@ pub enum Op {
 /// What a program may ask of a record.
 pub(crate) trait Record {
     fn holds(&mut self, atom: AtomId) -> bool;
+    fn group_holds(&self, group: GroupId) -> bool;
     fn has(&self, field: FieldId) -> bool;
 }
 
@@ -46,6 +53,7 @@ pub(crate) fn run(program: &[Op], record: &mut impl Record) -> bool {
         match *op {
             Op::Set(value) => holds = value,
             Op::Test(atom) => holds = record.holds(atom),
+            Op::TestGroup(group) => holds = record.group_holds(group),
             Op::Not => holds = !holds,
             Op::JumpIfTrue(to) if holds => at = to as usize,
             Op::JumpIfFalse(to) if !holds => at = to as usize,

@@ -8,6 +8,8 @@
 mod arch;
 mod atom;
 mod atom_states;
+#[doc(hidden)]
+pub mod bench_api;
 mod condition;
 mod decimal;
 mod field_index;
@@ -37,7 +39,7 @@ mod wildcard;
 pub mod window;
 
 pub use atom::{AtomId, Order, Pattern, REGEX_BYTES_MAX, Relation, Test, Text};
-pub use condition::Op;
+pub use condition::{GroupId, Op};
 pub use decimal::Decimal;
 pub use field_index::{FIELD_STEPS_MAX, FieldId, FieldIndex, KEYWORDS};
 pub use matcher::{Counters, FieldText, Matcher, MatcherConfig, ValueKind};

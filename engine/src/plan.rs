@@ -6,7 +6,7 @@
 use crate::hash::HashMap;
 
 use crate::atom::{AtomId, Probe, Test};
-use crate::condition::Op;
+use crate::condition::{GroupId, Op};
 use crate::field_index::{FieldId, FieldIndex, KEYWORDS};
 use crate::field_matcher::FieldMatcher;
 use crate::route::Routing;
@@ -55,6 +55,14 @@ impl<T> Default for Lists<T> {
     }
 }
 
+impl<T, L: IntoIterator<Item = T>> FromIterator<L> for Lists<T> {
+    fn from_iter<I: IntoIterator<Item = L>>(lists: I) -> Self {
+        let mut all = Self::default();
+        lists.into_iter().for_each(|list| all.push(list));
+        all
+    }
+}
+
 impl<T> Lists<T> {
     pub(crate) fn push(&mut self, items: impl IntoIterator<Item = T>) {
         self.items.extend(items);
@@ -80,6 +88,9 @@ pub struct Plan {
     pub(crate) matchers: Vec<Option<FieldMatcher>>,
     /// By atom: the rules to decide when it holds.
     pub(crate) wakes: Lists<RuleId>,
+    /// By atom: the groups that hold when it does.
+    pub(crate) groups_of: Lists<GroupId>,
+    pub(crate) group_count: usize,
     /// Rules to decide on every record.
     pub(crate) always: Vec<RuleId>,
     /// By rule.
@@ -168,6 +179,8 @@ pub struct PlanBuilder {
     programs: Lists<Op>,
     rules: Vec<PlanRule>,
     promoted: Vec<AtomId>,
+    groups: Vec<Vec<AtomId>>,
+    group_ids: HashMap<Vec<AtomId>, GroupId>,
     guards: Vec<Vec<Op>>,
     routing_fields: Vec<FieldId>,
 }
@@ -226,6 +239,18 @@ impl PlanBuilder {
         id
     }
 
+    /// The group of these atoms, new or known. They all have to be in a cover or promoted.
+    pub fn group(&mut self, mut atoms: Vec<AtomId>) -> GroupId {
+        atoms.sort_unstable();
+        atoms.dedup();
+        let next = GroupId(self.groups.len() as u32);
+        let id = *self.group_ids.entry(atoms.clone()).or_insert(next);
+        if id == next {
+            self.groups.push(atoms);
+        }
+        id
+    }
+
     /// Says what a rule asks of the routing fields alone: its condition implies this program, which
     /// asks for atoms of these fields only.
     pub fn guard(&mut self, rule: RuleId, program: Vec<Op>) {
@@ -267,6 +292,13 @@ impl PlanBuilder {
         for atom in &self.promoted {
             self.atoms[atom.0 as usize].is_eager = true;
         }
+        let mut groups_of: Vec<Vec<GroupId>> = vec![Vec::new(); self.atoms.len()];
+        for (id, atoms) in self.groups.iter().enumerate() {
+            for atom in atoms {
+                assert!(self.atoms[atom.0 as usize].is_eager, "a group's atoms are eager");
+                groups_of[atom.0 as usize].push(GroupId(id as u32));
+            }
+        }
         let routing = self.routing();
         let mut by_field: Vec<Vec<(AtomId, &Test)>> = vec![Vec::new(); self.fields.len()];
         for (id, atom) in self.atoms.iter().enumerate().filter(|(_, atom)| atom.is_eager) {
@@ -278,8 +310,7 @@ impl PlanBuilder {
             .into_iter()
             .map(|atoms| (!atoms.is_empty()).then(|| FieldMatcher::new(atoms)))
             .collect();
-        let mut wakes = Lists::default();
-        woken.into_iter().for_each(|rules| wakes.push(rules));
+        let wakes = woken.into_iter().collect();
         let has_keywords = self.atoms.iter().any(|atom| atom.field == KEYWORDS);
         Plan {
             is_eager: self.atoms.iter().map(|atom| atom.is_eager).collect(),
@@ -288,6 +319,8 @@ impl PlanBuilder {
             probes: self.probes,
             matchers,
             wakes,
+            groups_of: groups_of.into_iter().collect(),
+            group_count: self.groups.len(),
             always,
             programs: self.programs,
             keywords,
@@ -309,12 +342,13 @@ impl PlanBuilder {
                 Cover::AnyOf(atoms) => atoms,
                 Cover::Always => &[],
             };
-            let program = self.programs.get(rule as u32).iter().filter_map(|op| match op {
-                Op::Test(atom) => Some(*atom),
-                _ => None,
+            let program = self.programs.get(rule as u32).iter().flat_map(|op| match op {
+                Op::Test(atom) => std::slice::from_ref(atom),
+                Op::TestGroup(group) => &self.groups[group.0 as usize],
+                _ => &[],
             });
             let mut fields: Vec<FieldId> = program
-                .chain(cover.iter().copied())
+                .chain(cover)
                 .map(|atom| &self.atoms[atom.0 as usize])
                 .filter(|atom| atom.is_eager)
                 .map(|atom| atom.field)

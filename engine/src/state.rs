@@ -11,7 +11,7 @@
 
 use crate::atom::{AtomId, FieldProbe, Probe};
 use crate::atom_states::{AtomStates, Candidates, Woken};
-use crate::condition::{self, Record};
+use crate::condition::{self, GroupId, Record};
 use crate::field_index::{FieldId, KEYWORDS};
 use crate::field_matcher::{FieldMatcher, Found};
 use crate::field_ref;
@@ -79,7 +79,7 @@ impl State {
             texts: Texts::default(),
             memo: Memo::new(plan.fields.len()),
             found: Found::new(plan.atoms.len(), patterns.unwrap_or(0)),
-            atoms: AtomStates::new(plan.atoms.len()),
+            atoms: AtomStates::new(plan.atoms.len(), plan.group_count),
             woken: Woken::new(plan.rules().len()),
             candidates: Candidates::new(plan.atoms.len()),
             routes: Routes::default(),
@@ -292,6 +292,7 @@ fn fire(plan: &Plan, holding: &[AtomId], atoms: &mut AtomStates, woken: &mut Wok
     for atom in holding {
         if atoms.get(*atom) != Some(true) {
             atoms.set(*atom, true);
+            plan.groups_of.get(atom.0).iter().for_each(|group| atoms.set_group(*group));
             plan.wakes.get(atom.0).iter().for_each(|rule| woken.wake(*rule));
         }
     }
@@ -308,6 +309,10 @@ struct Asked<'a> {
 }
 
 impl Record for Asked<'_> {
+    fn group_holds(&self, group: GroupId) -> bool {
+        self.atoms.group_holds(group)
+    }
+
     fn has(&self, field: FieldId) -> bool {
         self.fields.has(field)
     }
