@@ -13,7 +13,7 @@
 use std::collections::{HashMap, VecDeque};
 
 /// A partition in the ledger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot {
     index: u32,
     epoch: u32,

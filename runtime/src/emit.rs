@@ -33,6 +33,8 @@ use crate::rule_store::ActiveRule;
 use crate::run_error::RunError;
 use crate::settings::Settings;
 
+/// What the ledger knows the detections of windows by; no topic has such a name.
+const WINDOWS: &str = "(windows)";
 /// The header that names the topic a detection was meant for.
 const HEADER_OUTPUT_TOPIC: &str = "sigmill.output.topic";
 /// The header that names the author of the rule.
@@ -70,6 +72,8 @@ pub struct Emitter {
     bytes_max: usize,
     fatal: Option<String>,
     limit: RateLimit,
+    /// How many detections of windows there were.
+    window_detections: i64,
 }
 
 impl Emitter {
@@ -104,6 +108,7 @@ impl Emitter {
             bytes_max: settings.in_flight_bytes_max,
             fatal: None,
             limit: RateLimit::new(Duration::from_secs(10)),
+            window_detections: 0,
         })
     }
 
@@ -145,6 +150,29 @@ impl Emitter {
         let headers = with_author(headers, rule);
         let id = self.begin(record, buf.len(), FlightKind::Detection);
         self.send(&rule.output_topic, record.message.key(), &buf, event.timestamp, headers, id);
+        self.buf = buf;
+    }
+
+    /// Sends the detection of a window. It belongs to no record: what it was made from is committed by
+    /// others. The key is an empty text, as for the JVM processor.
+    pub fn send_window_detection(
+        &mut self,
+        rule: &ActiveRule,
+        event: &Event<'_>,
+        extract: &Extract,
+    ) {
+        self.ledger.assign(WINDOWS, 0);
+        let Some(slot) = self.ledger.slot(WINDOWS, 0) else { return };
+        let mut buf = std::mem::take(&mut self.buf);
+        buf.clear();
+        rule.template.write(&mut buf, clock::now_ms(), event, extract);
+        let offset = self.window_detections;
+        self.window_detections += 1;
+        let timestamp = event.timestamp.unwrap_or(0);
+        let id = self.ledger.sent(slot, offset, timestamp, buf.len(), FlightKind::Detection);
+        let headers = with_author(None, rule);
+        self.send(&rule.output_topic, Some(b""), &buf, event.timestamp, headers, id);
+        self.ledger.read(slot, offset);
         self.buf = buf;
     }
 

@@ -35,4 +35,6 @@ pub mod run_error;
 pub mod settings;
 pub mod shutdown;
 mod sys;
+mod window_feed;
+mod window_stage;
 pub mod worker;

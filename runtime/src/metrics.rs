@@ -54,6 +54,13 @@ metrics! {
     CommitFailures, "sigmill_commit_failures_total", "Offset commits that failed; they are sent again.";
     Rebalances, "sigmill_rebalances_total", "Changes of a worker's partitions.";
     WorkerRestarts, "sigmill_worker_restarts_total", "Workers started again after a failure.";
+    WindowMatches, "sigmill_window_matches_total", "Matches that aggregations counted.";
+    WindowMatchesLate, "sigmill_window_matches_late_total", "Matches too late for their window.";
+    WindowMatchesOutdated, "sigmill_window_matches_outdated_total", "Matches for a window whose rule changed meanwhile.";
+    WindowMatchesIncomplete, "sigmill_window_matches_incomplete_total", "Matches without a value of the group, or none to count.";
+    WindowDetections, "sigmill_window_detections_total", "Detections of aggregations, before their acknowledgement.";
+    WindowGroupsEvicted, "sigmill_window_groups_evicted_total", "Groups that made room for others.";
+    WindowEntriesEvicted, "sigmill_window_entries_evicted_total", "Entries that made room for others in their group.";
     RuleRecords, "sigmill_rule_records_total", "Records read from the rules topic.";
     RuleProblems, "sigmill_rule_problems_total", "Rule records that did not load.";
     RuleSets, "sigmill_rule_sets_total", "Rule sets put in force.";

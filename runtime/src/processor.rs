@@ -25,6 +25,8 @@ use crate::rules_reader::{RulesReader, RulesReaderContext};
 use crate::run_error::RunError;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
+use crate::window_feed::Sources;
+use crate::window_stage::WindowStage;
 use crate::worker::{self, WorkerShared};
 
 /// The pause before a failed worker is started again, doubled each time.
@@ -70,6 +72,7 @@ pub struct Processor {
     reader: Option<RulesReader>,
     reader_counts: Arc<SharedCounts>,
     workers: Vec<Supervised>,
+    windows: Option<WindowStage>,
 }
 
 impl Drop for Processor {
@@ -111,6 +114,9 @@ impl Processor {
             reader.join();
             return Err(error);
         }
+        let window_sources = Arc::new(Sources::default());
+        let (windows, window_news) = WindowStage::start(&settings, &window_sources, &shutdown)
+            .inspect_err(|_| shutdown.ask())?;
         let mut workers = Vec::with_capacity(settings.worker_count);
         for (index, core) in cores(settings.worker_count).into_iter().enumerate() {
             let shared = WorkerShared {
@@ -119,6 +125,9 @@ impl Processor {
                 counts: Arc::default(),
                 latencies: Arc::default(),
                 shutdown: shutdown.clone(),
+                partition_count: Arc::default(),
+                window_news: window_news.clone(),
+                window_sources: Arc::clone(&window_sources),
             };
             workers.push(Supervised::start(index, core, shared).inspect_err(|_| shutdown.ask())?);
         }
@@ -129,7 +138,15 @@ impl Processor {
             "The processor runs."
         );
         let stop_timeout = settings.stop_timeout;
-        Ok(Self { shutdown, stop_timeout, rules, reader: Some(reader), reader_counts, workers })
+        Ok(Self {
+            shutdown,
+            stop_timeout,
+            rules,
+            reader: Some(reader),
+            reader_counts,
+            workers,
+            windows: Some(windows),
+        })
     }
 
     /// What the processor did so far.
@@ -139,6 +156,10 @@ impl Processor {
         for worker in &self.workers {
             counts.merge(&worker.counts.read());
             worker.latencies.add_to(&mut latencies);
+        }
+        if let Some(windows) = &self.windows {
+            counts.merge(&windows.counts.read());
+            windows.latencies.add_to(&mut latencies);
         }
         let rules = self.rules.load();
         Snapshot {
@@ -170,6 +191,9 @@ impl Processor {
             if let Some(reader) = self.reader.take() {
                 reader.join();
             }
+            if let Some(windows) = self.windows.take() {
+                windows.join();
+            }
             info!("The processor has stopped.");
         } else {
             error!(
@@ -183,6 +207,7 @@ impl Processor {
     fn is_busy(&self) -> bool {
         self.reader.as_ref().is_some_and(|reader| !reader.is_finished())
             || self.workers.iter().any(|worker| !worker.thread.is_finished())
+            || self.windows.as_ref().is_some_and(|windows| !windows.is_finished())
     }
 }
 

@@ -89,6 +89,11 @@ impl Properties {
         self.put(entry);
     }
 
+    /// Takes a key away.
+    pub fn remove(&mut self, key: &str) {
+        self.entries.retain(|entry| entry.key != key);
+    }
+
     /// Takes over the environment variables that are settings, in place of what was there: a name in lower
     /// case, where `_` stands for `.` (`data_topic`, `sasl_jaas_config`). Others are none of ours.
     pub fn take_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {

@@ -8,12 +8,13 @@
 //! The rebalance callbacks run on this thread inside the consumer's `poll` and lock the emitter: so
 //! the emitter is never held locked over a `poll`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use core_affinity::CoreId;
+use crossbeam_channel::Sender;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -33,6 +34,7 @@ use crate::rule_store::RuleSet;
 use crate::run_error::RunError;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
+use crate::window_feed::{Sources, WindowFeed, WindowNews};
 
 /// How long a poll waits when nothing is in flight.
 const POLL_IDLE: Duration = Duration::from_millis(50);
@@ -57,6 +59,12 @@ pub struct WorkerShared {
     pub latencies: Arc<SharedLatencies>,
     /// When it ends.
     pub shutdown: Shutdown,
+    /// How many partitions it has at the moment.
+    pub partition_count: Arc<AtomicUsize>,
+    /// Where matches that feed windows go.
+    pub(crate) window_news: Sender<WindowNews>,
+    /// Numbers of partitions.
+    pub(crate) window_sources: Arc<Sources>,
 }
 
 /// The consumer's callbacks, and what they share with the worker's loop.
@@ -69,6 +77,7 @@ pub(crate) struct WorkerContext {
     /// The worker has waited already; the close need not.
     is_closing: AtomicBool,
     limit: Mutex<RateLimit>,
+    partition_count: Arc<AtomicUsize>,
 }
 
 impl WorkerContext {
@@ -170,11 +179,16 @@ impl ConsumerContext for WorkerContext {
                     emitter.ledger.assign(partition.topic(), partition.partition());
                 }
                 emitter.counts.add(Metric::Rebalances, 1);
+                self.partition_count.fetch_add(partitions.count(), Ordering::Relaxed);
                 debug!(count = partitions.count(), "Partitions are assigned.");
             }
             Rebalance::Revoke(partitions) => {
                 debug!(count = partitions.count(), "Partitions are taken away.");
                 self.let_go(consumer, partitions);
+                self.partition_count.fetch_sub(
+                    partitions.count().min(self.partition_count.load(Ordering::Relaxed)),
+                    Ordering::Relaxed,
+                );
                 self.emitter().counts.add(Metric::Rebalances, 1);
             }
             Rebalance::Error(error) => warn!(%error, "A rebalance failed."),
@@ -206,6 +220,7 @@ pub fn run(index: usize, core: Option<CoreId>, shared: &WorkerShared) -> Result<
         has_commit_failed: AtomicBool::new(false),
         is_closing: AtomicBool::new(false),
         limit: Mutex::new(RateLimit::new(Duration::from_secs(10))),
+        partition_count: Arc::clone(&shared.partition_count),
     };
     let consumer: BaseConsumer<WorkerContext> = client::consumer_config(settings)
         .create_with_context(context)
@@ -246,6 +261,7 @@ struct Worker<'a> {
     /// Records that came while a batch was being worked on.
     carry: Vec<BatchRecord<'a>>,
     matches: Vec<RuleId>,
+    windows: WindowFeed,
     extract: Extract,
     committed_at: Instant,
     limit: RateLimit,
@@ -274,6 +290,11 @@ impl<'a> Worker<'a> {
             batch: Vec::with_capacity(shared.settings.batch_records_max),
             carry: Vec::new(),
             matches: Vec::new(),
+            windows: WindowFeed::new(
+                shared.settings.window.clone(),
+                Arc::clone(&shared.window_sources),
+                shared.window_news.clone(),
+            ),
             extract: Extract::default(),
             committed_at: Instant::now(),
             limit: RateLimit::new(Duration::from_secs(10)),
@@ -346,10 +367,11 @@ impl<'a> Worker<'a> {
             Some(payload) => {
                 emitter.counts.add(Metric::RecordBytes, payload.len() as u64);
                 match self.matcher.matches(payload) {
-                    Ok([]) => {}
                     Ok(matches) => {
                         self.matches.clear();
                         self.matches.extend_from_slice(matches);
+                        let matched = (&mut self.matcher, payload);
+                        self.windows.take(slot, message, matched, &self.matches, &self.rules);
                         emitter.counts.add(Metric::Matches, self.matches.len() as u64);
                         // What only feeds windows is no detection, and first match leaves it alone.
                         let windows = &self.rules.windows;
@@ -441,6 +463,10 @@ impl<'a> Worker<'a> {
         if self.committed_at.elapsed() >= self.shared.settings.commit_interval {
             self.committed_at = Instant::now();
             self.context.commit(self.consumer, &mut emitter, CommitMode::Async);
+            self.windows.tell_times();
+            let counters = std::mem::take(&mut self.windows.counters);
+            let incomplete = counters.without_group + counters.without_value;
+            emitter.counts.add(Metric::WindowMatchesIncomplete, incomplete);
         }
         self.shared.counts.take(&mut emitter.counts);
         self.shared.latencies.take(&mut emitter.latencies);

@@ -89,6 +89,13 @@ impl Sender {
         self.put(topic, partition, None, Some(value), None);
     }
 
+    /// As [`Self::send`], with a timestamp.
+    pub(crate) fn send_at(&self, topic: &str, partition: i32, value: &[u8], timestamp: i64) {
+        let record = BaseRecord::<str, [u8]>::to(topic).partition(partition).payload(value);
+        self.producer.send(record.timestamp(timestamp)).map_err(|(error, _)| error).unwrap();
+        self.producer.poll(Duration::ZERO);
+    }
+
     pub(crate) fn put(
         &self,
         topic: &str,
@@ -205,11 +212,16 @@ impl Bed {
             ("linger.ms", "1"),
             ("sigmill.rules.debounce.ms", "20"),
             ("sigmill.stop.timeout.ms", "30000"),
+            ("sigmill.admin.listen", "off"),
+            ("skip.app.registration", "true"),
         ]
         .iter()
         .chain(changes)
         {
-            properties.set(name, value, "test");
+            match *value {
+                "" => properties.remove(name),
+                value => properties.set(name, value, "test"),
+            }
         }
         if !self.is_real() {
             // The embedded broker lets a group wait for most of the session before it goes on.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking too.
 #![allow(clippy::print_stderr)] // A skip has to be loud.
 
+mod aggregations;
 mod bed;
 mod crash;
 mod faults;
