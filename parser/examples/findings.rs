@@ -16,7 +16,9 @@ fn main() -> std::io::Result<()> {
         documents += parsed.documents.len();
         let text = String::from_utf8_lossy(&bytes);
         let index = LineIndex::new(&text);
-        for finding in parsed.diagnostics {
+        let checked: Vec<_> = parsed.documents.iter().collect();
+        let warnings = sigmill_parser::check(&checked);
+        for finding in parsed.diagnostics.into_iter().chain(warnings) {
             let place = index.position(finding.span.start);
             let severity = format!("{:?}", finding.severity).to_lowercase();
             let (line, column, code) = (place.line, place.column, finding.code.as_str());

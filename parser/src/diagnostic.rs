@@ -147,6 +147,10 @@ codes! {
     BadTag = "SM0107", "bad_tag";
     /// `action` of a rule collection is not `global`, `reset` or `repeat`.
     BadAction = "SM0108", "bad_action";
+    /// A tag of a fixed namespace with a value that does not exist.
+    UnknownTag = "SM0109", "unknown_tag";
+    /// A log source that no published rule uses.
+    UnknownLogsource = "SM0110", "unknown_logsource";
 
     /// A selection that asks for nothing.
     EmptyDetection = "SM0201", "empty_detection";
@@ -170,6 +174,8 @@ codes! {
     ModifierAlias = "SM0210", "modifier_alias";
     /// A value whose modifiers make too many alternatives of it.
     LimitAlternatives = "SM0211", "limit_alternatives";
+    /// A wildcard without effect, or with another than it seems.
+    Wildcard = "SM0213", "wildcard";
 
     /// A condition that cannot be read.
     ConditionSyntax = "SM0301", "condition_syntax";
@@ -177,6 +183,12 @@ codes! {
     ConditionUnknownIdentifier = "SM0302", "condition_unknown_identifier";
     /// A condition with an aggregation behind a pipe.
     ConditionObsolete = "SM0303", "condition_obsolete";
+    /// A selection that no condition uses.
+    UnreferencedSelection = "SM0304", "unreferenced_selection";
+    /// A condition that never holds.
+    NeverMatches = "SM0305", "never_matches";
+    /// A condition that always holds.
+    AlwaysMatches = "SM0306", "always_matches";
 
     /// A correlation of a type that does not exist.
     CorrelationType = "SM0401", "correlation_type";

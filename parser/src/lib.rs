@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod checks;
 mod cidr;
 mod collection;
 mod condition;
@@ -40,6 +41,7 @@ pub mod yaml;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use checks::check;
 pub use condition::{Aggregation, AggregationFunction, AggregationRelation, Expr, Quantifier};
 pub use correlation::{
     Alias, Correlation, CorrelationCondition, CorrelationType, Filter, FilterRules, Threshold,

@@ -18,7 +18,7 @@ pub struct Predicate {
 
 /// One test of a field. Unless said otherwise it holds if it holds for one of the field's elements,
 /// and is false on a missing field.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Test {
     /// The element's text matches the whole pattern.
     Text {

@@ -21,7 +21,11 @@ fn findings(code: Code) -> Vec<Diagnostic> {
     if code.class().starts_with("pipeline_") {
         return pipeline_findings(std::str::from_utf8(&bytes).unwrap());
     }
-    sigmill_parser::parse_bytes(&bytes).diagnostics
+    let parsed = sigmill_parser::parse_bytes(&bytes);
+    let documents: Vec<_> = parsed.documents.iter().collect();
+    let mut findings = parsed.diagnostics;
+    findings.extend(sigmill_parser::check(&documents));
+    findings
 }
 
 /// What a pipeline's text says, and what its pipeline says of a rule.

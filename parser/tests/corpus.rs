@@ -68,6 +68,8 @@ fn carried_rules_are_clean() {
         let parsed = sigmill_parser::parse_bytes(&std::fs::read(&file).unwrap());
         assert_eq!(parsed.documents.len(), 1, "{}", file.display());
         assert!(parsed.diagnostics.is_empty(), "{}: {:?}", file.display(), parsed.diagnostics);
+        let found = sigmill_parser::check(&[&parsed.documents[0]]);
+        assert!(found.is_empty(), "{}: {found:?}", file.display());
     }
 }
 
@@ -100,6 +102,24 @@ fn sigmahq_loads() {
         texts.iter().filter(|text| text.windows(7).any(|part| part == b"|expand")).count();
     assert_eq!(refused, with_placeholders);
     assert!(files.len() > 3_000 && refused < 100, "{} {refused}", files.len());
+}
+
+/// Published rules do what their authors want: what is said about them has to be true, and is little.
+#[test]
+fn sigmahq_is_hardly_suspicious() {
+    let Some(corpus) = corpus() else { return };
+    let files = rule_files(&corpus.join("rules/sigmahq"));
+    let mut found = Vec::new();
+    for file in &files {
+        let parsed = sigmill_parser::parse_bytes(&std::fs::read(file).unwrap());
+        let documents: Vec<&Document> = parsed.documents.iter().collect();
+        for diagnostic in sigmill_parser::check(&documents) {
+            found.push((file.display().to_string(), diagnostic));
+        }
+    }
+    // Wildcards that have no effect, each looked at.
+    assert!(found.iter().all(|(_, one)| one.code == Code::Wildcard), "{found:#?}");
+    assert!(found.len() < 30, "{found:#?}");
 }
 
 #[test]

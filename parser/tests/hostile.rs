@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sigmill_parser::{Code, FieldMapping, parse, parse_bytes};
+use sigmill_parser::{Code, FieldMapping, check, parse, parse_bytes};
 
 /// The carried rules and the examples of the codes.
 fn texts() -> Vec<Vec<u8>> {
@@ -69,7 +69,8 @@ fn damaged_texts_have_an_answer() {
                 damaged.splice(at..end, pieces[random(pieces.len())].iter().copied());
             }
             damaged.truncate(damaged.len() - random(2) * random(damaged.len() / 2 + 1));
-            parse_bytes(&damaged);
+            let parsed = parse_bytes(&damaged);
+            check(&parsed.documents.iter().collect::<Vec<_>>());
             answered +=
                 usize::from(FieldMapping::parse(&String::from_utf8_lossy(&damaged)).is_err());
         }
@@ -95,6 +96,7 @@ fn oversized_texts_are_answered_soon() {
             )
         })
         .collect();
+    let pairs: String = (0..20_000).map(|at| format!("  s{at}: {{F: [x{at}, y{at}]}}\n")).collect();
     let values = format!("  s: {{F: [{}]}}\n", "'a*b', ".repeat(100_000));
     for (text, code) in [
         (rule(&selections, &vec!["1 of s*"; 20_000].join(" or ")), Some(Code::LimitNodes)),
@@ -104,6 +106,8 @@ fn oversized_texts_are_answered_soon() {
             Some(Code::ConditionUnknownIdentifier),
         ),
         (rule(&values, "s"), None),
+        (rule(&values, &format!("{} and not s", vec!["not s"; 5_000].join(" and "))), None),
+        (rule(&pairs, "all of s*"), None),
         (format!("{keys}{keys}"), Some(Code::DuplicateKey)),
         (circle, Some(Code::CorrelationCycle)),
         (rule("  s: {F|contains|windash: '- - - - - - - - - - - - -'}\n", "s"), None),
@@ -115,6 +119,7 @@ fn oversized_texts_are_answered_soon() {
     ] {
         let start = Instant::now();
         let parsed = parse(&text);
+        check(&parsed.documents.iter().collect::<Vec<_>>());
         let elapsed = start.elapsed();
         let shown = &text[..80.min(text.len())];
         assert!(elapsed < Duration::from_secs(10), "{elapsed:?} for {shown}");
