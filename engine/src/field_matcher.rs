@@ -186,11 +186,12 @@ impl FieldMatcher {
                 self.run_literals(value, is_oddly_spelled, probes, found);
             }
         }
-        if kind == Kind::Number && !self.numbers.is_empty() {
-            if let Some(number) = Decimal::parse(value.raw()) {
-                for atom in self.numbers.get(&number).into_iter().flatten() {
-                    found.set(*atom);
-                }
+        if kind == Kind::Number
+            && !self.numbers.is_empty()
+            && let Some(number) = Decimal::parse(value.raw())
+        {
+            for atom in self.numbers.get(&number).into_iter().flatten() {
+                found.set(*atom);
             }
         }
         for atom in &self.each {
@@ -201,13 +202,13 @@ impl FieldMatcher {
     }
 
     /// Whole texts, prefixes and suffixes.
-
     fn run_ends(&self, value: &mut LazyValue<'_>, probes: &[Probe], found: &mut Found) {
         // Six raw bytes (an escape) make at least one of text.
-        if !self.exact.is_empty() && value.raw().len() <= self.exact_len_max * 6 {
-            if let Some(fires) = self.exact.get(value.view().folded) {
-                found.fire(fires, true, value, probes);
-            }
+        if !self.exact.is_empty()
+            && value.raw().len() <= self.exact_len_max * 6
+            && let Some(fires) = self.exact.get(value.view().folded)
+        {
+            found.fire(fires, true, value, probes);
         }
         for tails in [&self.starts, &self.ends].into_iter().flatten() {
             let mut hits = std::mem::take(&mut found.hits);
@@ -296,7 +297,7 @@ impl FieldMatcher {
 
     /// Bytes of memory held, about.
     pub(crate) fn bytes(&self) -> usize {
-        let exact: usize = self.exact.iter().map(|(key, _)| key.len() + 64).sum();
+        let exact: usize = self.exact.keys().map(|key| key.len() + 64).sum();
         let tails = [&self.starts, &self.ends].into_iter().flatten();
         exact
             + self.numbers.len() * 80

@@ -90,7 +90,6 @@ impl RecordFields {
     }
 
     /// Indexes a record.
-
     #[inline(never)]
     pub(crate) fn index(
         &mut self,

@@ -142,14 +142,14 @@ impl Pass<'_> {
     #[inline(always)]
     fn key<K: ReadKernel>(&mut self, at: usize, object: &Frame) -> Option<(Step, usize)> {
         let record = self.record;
-        if let Some((token, step)) = self.shapes.guess(object.shape) {
-            if K::has_token(record, at, token) {
-                let mut value_at = at + usize::from(token.len);
-                if let Some(b' ' | b'\t' | b'\n' | b'\r') = record.get(value_at) {
-                    value_at = space_end(record, value_at);
-                }
-                return (!step.is_repeated).then_some((step, value_at));
+        if let Some((token, step)) = self.shapes.guess(object.shape)
+            && K::has_token(record, at, token)
+        {
+            let mut value_at = at + usize::from(token.len);
+            if let Some(b' ' | b'\t' | b'\n' | b'\r') = record.get(value_at) {
+                value_at = space_end(record, value_at);
             }
+            return (!step.is_repeated).then_some((step, value_at));
         }
         self.new_key(at, object)
     }

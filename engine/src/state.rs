@@ -102,10 +102,10 @@ impl State {
         self.woken.begin();
         self.find_route(plan, record);
         self.match_fields(plan, record);
-        if let Some(keywords) = &plan.keywords {
-            if self.route.is_none_or(|route| self.routes.get(route).needs_keywords()) {
-                self.match_keywords(plan, record, keywords);
-            }
+        if let Some(keywords) = &plan.keywords
+            && self.route.is_none_or(|route| self.routes.get(route).needs_keywords())
+        {
+            self.match_keywords(plan, record, keywords);
         }
         for rule in &plan.always {
             self.woken.wake(*rule);
@@ -150,7 +150,6 @@ impl State {
     }
 
     /// Step 4: finds the eager atoms that hold and wakes their rules.
-
     #[inline(never)]
     fn match_fields(&mut self, plan: &Plan, record: &[u8]) {
         for i in 0..self.fields.present.len() {
@@ -210,7 +209,6 @@ impl State {
     }
 
     /// Step 4 for keywords: finds those that hold and wakes their rules.
-
     #[inline(never)]
     fn match_keywords(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
         for atom in &keywords.present {
@@ -260,7 +258,6 @@ impl State {
     }
 
     /// Step 5: runs the conditions of the rules that were woken.
-
     #[inline(never)]
     fn decide(&mut self, plan: &Plan, record: &[u8]) {
         let mut decided = 0;

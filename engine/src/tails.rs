@@ -15,11 +15,14 @@ pub(crate) enum Edge {
     End,
 }
 
+/// Key length, and the patterns by key.
+type Tier = (usize, HashMap<Box<[u8]>, Vec<u32>>);
+
 /// A set of non-empty prefixes or suffixes.
 #[derive(Debug)]
 pub(crate) struct Tails {
     edge: Edge,
-    tiers: Vec<(usize, HashMap<Box<[u8]>, Vec<u32>>)>,
+    tiers: Vec<Tier>,
     patterns: Box<[Box<[u8]>]>,
 }
 
@@ -29,7 +32,7 @@ impl Tails {
         if patterns.is_empty() {
             return None;
         }
-        let mut tiers: Vec<(usize, HashMap<Box<[u8]>, Vec<u32>>)> = Vec::new();
+        let mut tiers: Vec<Tier> = Vec::new();
         for len in TIERS {
             let mut tier: HashMap<Box<[u8]>, Vec<u32>> = HashMap::default();
             for (id, pattern) in patterns.iter().enumerate() {
