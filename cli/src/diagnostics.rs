@@ -8,13 +8,13 @@ use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use serde_json::{Value, json};
-use sigmill_parser::{Diagnostic, LineIndex, Position, Severity, Span};
+use sigmill_parser::{Code, Diagnostic, LineIndex, Position, Severity, Span};
 use sigmill_runtime::rule_files::RuleFile;
 
 /// Codes of what only shows when several files are looked at, or when rules are put to work. The parser
 /// has those of a single text; the reference page lists both.
 pub(crate) mod code {
-    /// Two rules have the same id.
+    /// Two documents have the same id.
     pub(crate) const REPEATED_ID: &str = "SM0901";
     /// The rule is valid, but cannot be compiled.
     pub(crate) const NOT_COMPILED: &str = "SM0902";
@@ -24,6 +24,23 @@ pub(crate) mod code {
     pub(crate) const NOT_RUN: &str = "SM0904";
     /// A part of the document has no effect.
     pub(crate) const WITHOUT_EFFECT: &str = "SM0905";
+    /// Nothing that can be searched for has to hold for the rule: it is decided on every event.
+    pub(crate) const ALWAYS_RUN: &str = "SM0906";
+
+    /// Each with its class in words.
+    pub(crate) const ALL: [(&str, &str); 6] = [
+        (REPEATED_ID, "repeated_id"),
+        (NOT_COMPILED, "not_compiled"),
+        (UNREADABLE, "unreadable"),
+        (NOT_RUN, "not_run"),
+        (WITHOUT_EFFECT, "without_effect"),
+        (ALWAYS_RUN, "always_run"),
+    ];
+}
+
+/// Every code there is, with its class: those of the parser, then ours.
+pub(crate) fn codes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Code::ALL.iter().map(|code| (code.as_str(), code.class())).chain(code::ALL)
 }
 
 /// A diagnostic, placed in its file.
@@ -33,11 +50,31 @@ pub(crate) struct Finding<'a> {
     pub(crate) text: &'a str,
     pub(crate) span: Span,
     pub(crate) position: Position,
+    /// Behind its last character.
+    pub(crate) end: Position,
     pub(crate) severity: Severity,
     pub(crate) code: &'static str,
     pub(crate) message: String,
     pub(crate) help: Option<String>,
-    pub(crate) related: Vec<(Span, String)>,
+    pub(crate) related: Vec<Related<'a>>,
+}
+
+/// Another place that matters, maybe in another file.
+#[derive(Debug, Clone)]
+pub(crate) struct Related<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) text: &'a str,
+    pub(crate) span: Span,
+    pub(crate) position: Position,
+    pub(crate) message: String,
+}
+
+impl<'a> Related<'a> {
+    /// A place in a file, and a word on it.
+    pub(crate) fn new(file: &'a RuleFile, span: Span, message: String) -> Self {
+        let position = LineIndex::new(&file.text).position(span.start);
+        Self { path: &file.path, text: &file.text, span, position, message }
+    }
 }
 
 impl<'a> Finding<'a> {
@@ -49,11 +86,13 @@ impl<'a> Finding<'a> {
         code: &'static str,
         message: String,
     ) -> Self {
+        let index = LineIndex::new(&file.text);
         Self {
             path: &file.path,
             text: &file.text,
             span,
-            position: LineIndex::new(&file.text).position(span.start),
+            position: index.position(span.start),
+            end: index.position(span.end),
             severity,
             code,
             message,
@@ -69,20 +108,36 @@ impl<'a> Finding<'a> {
             let span = Span::default();
             return vec![Self::new(file, span, Severity::Error, code::UNREADABLE, message)];
         }
+        Self::of_diagnostics(file, &file.diagnostics)
+    }
+
+    /// Diagnostics about a file, placed.
+    pub(crate) fn of_diagnostics(file: &'a RuleFile, diagnostics: &[Diagnostic]) -> Vec<Self> {
+        if diagnostics.is_empty() {
+            return Vec::new();
+        }
         // One index for all, since a broken file may have very many findings.
         let index = LineIndex::new(&file.text);
+        let related = |(span, message): &(Span, String)| Related {
+            path: &file.path,
+            text: &file.text,
+            span: *span,
+            position: index.position(span.start),
+            message: message.clone(),
+        };
         let finding = |found: &Diagnostic| Self {
             path: &file.path,
             text: &file.text,
             span: found.span,
             position: index.position(found.span.start),
+            end: index.position(found.span.end),
             severity: found.severity,
             code: found.code.as_str(),
             message: found.message.clone(),
             help: found.help.clone(),
-            related: found.related.clone(),
+            related: found.related.iter().map(related).collect(),
         };
-        file.diagnostics.iter().map(finding).collect()
+        diagnostics.iter().map(finding).collect()
     }
 
     /// The object of `--format json`.
@@ -95,6 +150,12 @@ impl<'a> Finding<'a> {
             "code": self.code,
             "message": self.message,
             "help": self.help,
+            "related": self.related.iter().map(|related| json!({
+                "file": related.path.display().to_string(),
+                "line": related.position.line,
+                "column": related.position.column,
+                "message": related.message,
+            })).collect::<Vec<_>>(),
         })
     }
 
@@ -110,10 +171,11 @@ impl<'a> Finding<'a> {
     /// The headline, then the lines it is about with a mark below the place, in colour.
     pub(crate) fn excerpt(&self) -> String {
         let mut snippet = Snippet::source(self.text)
-            .annotation(AnnotationKind::Primary.span(self.visible(self.span)));
-        for (span, message) in &self.related {
-            let context = AnnotationKind::Context.span(self.visible(*span));
-            snippet = snippet.annotation(context.label(message.as_str()));
+            .annotation(AnnotationKind::Primary.span(visible(self.text, self.span)));
+        let is_elsewhere = |related: &&Related<'_>| related.path != self.path;
+        for related in self.related.iter().filter(|related| !is_elsewhere(related)) {
+            let context = AnnotationKind::Context.span(visible(self.text, related.span));
+            snippet = snippet.annotation(context.label(related.message.as_str()));
         }
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -121,33 +183,33 @@ impl<'a> Finding<'a> {
             Severity::Note => Level::NOTE,
         };
         let mut group = Group::with_level(level).element(snippet);
+        for related in self.related.iter().filter(is_elsewhere) {
+            let context = AnnotationKind::Context.span(visible(related.text, related.span));
+            let snippet = Snippet::source(related.text).path(related.path.display().to_string());
+            group = group.element(snippet.annotation(context.label(related.message.as_str())));
+        }
         if let Some(help) = &self.help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         format!("{}\n{}", self.headline(), Renderer::styled().render(&[group]))
     }
+}
 
-    /// The part of a span that lies in the text, on character boundaries.
-    fn visible(&self, span: Span) -> std::ops::Range<usize> {
-        let floor = |offset: usize| {
-            (0..=offset.min(self.text.len())).rev().find(|at| self.text.is_char_boundary(*at))
-        };
-        let start = floor(span.range().start).unwrap_or(0);
-        start..floor(span.range().end).unwrap_or(0).max(start)
-    }
+/// The part of a span that lies in a text, on character boundaries.
+fn visible(text: &str, span: Span) -> std::ops::Range<usize> {
+    let floor =
+        |offset: usize| (0..=offset.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+    let start = floor(span.range().start).unwrap_or(0);
+    start..floor(span.range().end).unwrap_or(0).max(start)
 }
 
 /// The plain form: `file:line:col: severity[code]: message`, then related places and help.
 impl Display for Finding<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.headline())?;
-        let path = self.path.display();
-        if !self.related.is_empty() {
-            let index = LineIndex::new(self.text);
-            for (span, message) in &self.related {
-                let Position { line, column } = index.position(span.start);
-                write!(f, "\n  {path}:{line}:{column}: {message}")?;
-            }
+        for related in &self.related {
+            let Position { line, column } = related.position;
+            write!(f, "\n  {}:{line}:{column}: {}", related.path.display(), related.message)?;
         }
         if let Some(help) = &self.help {
             write!(f, "\n  help: {help}")?;
@@ -186,7 +248,7 @@ mod tests {
         let start = "title: ".len();
         let finding = Finding {
             help: Some("write it shorter".to_owned()),
-            related: vec![(Span::new(0, 5), "the key".to_owned())],
+            related: vec![Related::new(file, Span::new(0, 5), "the key".to_owned())],
             ..Finding::new(
                 file,
                 Span::new(start, start + "Größe".len()),
@@ -206,14 +268,8 @@ mod tests {
     fn the_reference_page_explains_our_codes() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/diagnostics.md");
         let page = std::fs::read_to_string(path).unwrap();
-        for code in [
-            code::REPEATED_ID,
-            code::NOT_COMPILED,
-            code::UNREADABLE,
-            code::NOT_RUN,
-            code::WITHOUT_EFFECT,
-        ] {
-            assert!(page.contains(&format!("- {code} ")), "{code} is not in {path}");
+        for (code, class) in code::ALL {
+            assert!(page.contains(&format!("- {code} `{class}` (")), "{code} is not in {path}");
         }
     }
 

@@ -208,7 +208,10 @@ pub(crate) fn refusals<'a>(
 }
 
 /// Findings on what compiles and is odd.
-fn warnings<'a>(loaded: &'a RuleFiles, warnings: &[sigmill_codegen::Warning]) -> Vec<Finding<'a>> {
+pub(crate) fn warnings<'a>(
+    loaded: &'a RuleFiles,
+    warnings: &[sigmill_codegen::Warning],
+) -> Vec<Finding<'a>> {
     let finding = |warning: &sigmill_codegen::Warning| {
         let (file, span) = place(loaded, warning.index);
         let message = warning.message.clone();

@@ -16,8 +16,7 @@ fn main() -> std::io::Result<()> {
         documents += parsed.documents.len();
         let text = String::from_utf8_lossy(&bytes);
         let index = LineIndex::new(&text);
-        let checked: Vec<_> = parsed.documents.iter().collect();
-        let warnings = sigmill_parser::check(&checked);
+        let warnings = sigmill_parser::check(&parsed.documents);
         for finding in parsed.diagnostics.into_iter().chain(warnings) {
             let place = index.position(finding.span.start);
             let severity = format!("{:?}", finding.severity).to_lowercase();

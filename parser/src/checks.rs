@@ -14,19 +14,45 @@ mod wildcard;
 
 use std::collections::HashSet;
 
+use crate::Document;
 use crate::condition::Expr;
+use crate::correlation::{Correlation, Filter};
 use crate::diagnostic::{Code, Diagnostic};
 pub(crate) use crate::reader::header::shorten;
-use crate::rule::DetectionSection;
+use crate::rule::{DetectionSection, Logsource, Rule};
 use crate::span::{Span, Spanned};
-use crate::{Document, Logsource};
+
+/// A document, wherever it is kept.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum DocumentRef<'a> {
+    /// A detection rule.
+    Rule(&'a Rule),
+    /// A correlation rule.
+    Correlation(&'a Correlation),
+    /// A filter.
+    Filter(&'a Filter),
+}
+
+impl<'a> From<&'a Document> for DocumentRef<'a> {
+    fn from(document: &'a Document) -> Self {
+        match document {
+            Document::Rule(rule) => Self::Rule(rule),
+            Document::Correlation(correlation) => Self::Correlation(correlation),
+            Document::Filter(filter) => Self::Filter(filter),
+        }
+    }
+}
 
 /// The warnings about the documents of one text, in the order of their places.
-pub fn check(documents: &[&Document]) -> Vec<Diagnostic> {
+pub fn check<'a, D: Into<DocumentRef<'a>>>(
+    documents: impl IntoIterator<Item = D>,
+) -> Vec<Diagnostic> {
+    let documents: Vec<Parts<'_>> =
+        documents.into_iter().map(|document| Parts::of(document.into())).collect();
     let mut found = Vec::new();
     let mut used: HashSet<Span> = HashSet::new();
-    for document in documents {
-        let parts = Parts::of(document);
+    for parts in &documents {
         for tag in parts.tags {
             found.extend(tag::check(tag));
         }
@@ -38,7 +64,7 @@ pub fn check(documents: &[&Document]) -> Vec<Diagnostic> {
         }
     }
     // Documents of a collection share selections, of which each may use its own.
-    for detection in documents.iter().filter_map(|document| Parts::of(document).detection) {
+    for detection in documents.iter().filter_map(|parts| parts.detection) {
         found.extend(unused(detection, &used));
     }
     found.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.code));
@@ -55,17 +81,17 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(document: &'a Document) -> Self {
+    fn of(document: DocumentRef<'a>) -> Self {
         match document {
-            Document::Rule(rule) => Self {
+            DocumentRef::Rule(rule) => Self {
                 tags: &rule.tags,
                 logsource: rule.logsource.as_ref(),
                 detection: Some(&rule.detection),
             },
-            Document::Correlation(correlation) => {
+            DocumentRef::Correlation(correlation) => {
                 Self { tags: &correlation.tags, logsource: None, detection: None }
             }
-            Document::Filter(filter) => Self {
+            DocumentRef::Filter(filter) => Self {
                 tags: &[],
                 logsource: filter.logsource.as_ref(),
                 detection: Some(&filter.detection),

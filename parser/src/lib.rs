@@ -41,7 +41,7 @@ pub mod yaml;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use checks::check;
+pub use checks::{DocumentRef, check};
 pub use condition::{Aggregation, AggregationFunction, AggregationRelation, Expr, Quantifier};
 pub use correlation::{
     Alias, Correlation, CorrelationCondition, CorrelationType, Filter, FilterRules, Threshold,

@@ -22,9 +22,8 @@ fn findings(code: Code) -> Vec<Diagnostic> {
         return pipeline_findings(std::str::from_utf8(&bytes).unwrap());
     }
     let parsed = sigmill_parser::parse_bytes(&bytes);
-    let documents: Vec<_> = parsed.documents.iter().collect();
     let mut findings = parsed.diagnostics;
-    findings.extend(sigmill_parser::check(&documents));
+    findings.extend(sigmill_parser::check(&parsed.documents));
     findings
 }
 

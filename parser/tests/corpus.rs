@@ -68,7 +68,7 @@ fn carried_rules_are_clean() {
         let parsed = sigmill_parser::parse_bytes(&std::fs::read(&file).unwrap());
         assert_eq!(parsed.documents.len(), 1, "{}", file.display());
         assert!(parsed.diagnostics.is_empty(), "{}: {:?}", file.display(), parsed.diagnostics);
-        let found = sigmill_parser::check(&[&parsed.documents[0]]);
+        let found = sigmill_parser::check(&parsed.documents);
         assert!(found.is_empty(), "{}: {found:?}", file.display());
     }
 }
@@ -112,8 +112,7 @@ fn sigmahq_is_hardly_suspicious() {
     let mut found = Vec::new();
     for file in &files {
         let parsed = sigmill_parser::parse_bytes(&std::fs::read(file).unwrap());
-        let documents: Vec<&Document> = parsed.documents.iter().collect();
-        for diagnostic in sigmill_parser::check(&documents) {
+        for diagnostic in sigmill_parser::check(&parsed.documents) {
             found.push((file.display().to_string(), diagnostic));
         }
     }

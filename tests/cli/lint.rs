@@ -73,6 +73,7 @@ fn a_repeated_id_is_a_warning_that_names_both_files() {
     let first = outcome.stdout.lines().next().unwrap();
     assert!(first.starts_with("rules/b.yml:2:5: warning[SM0901]"), "{first}");
     assert!(first.ends_with("rules/a.yml:2:5"), "{first}");
+    assert!(outcome.stdout.contains("\n  rules/a.yml:2:5: "), "{}", outcome.stdout);
     assert!(outcome.stdout.contains("\n  help: "), "{}", outcome.stdout);
 
     assert_eq!(sandbox.run("lint --fail-on warning rules").status, 1);
@@ -98,4 +99,139 @@ fn a_file_that_cannot_be_read_is_an_error_among_the_others() {
     assert_eq!(outcome.status, 2);
     assert!(outcome.stdout.starts_with("rules/broken.yml:1:1: error[SM0903]"), "{outcome:?}");
     assert!(outcome.stderr.contains("1 rule in 2 files"), "{}", outcome.stderr);
+}
+
+/// A file with a warning, one with two errors, and one that is clean.
+fn mixed() -> Sandbox {
+    Sandbox::with_rule()
+        .file("rules/a <b>.yml", RULE.replace("process_creation", "process_create"))
+        .file(
+            "rules/bad.yml",
+            RULE.replace("endswith", "endsswith").replace("11111111-1111", "33333333-1111")
+                + "level: urgent\nstatus: nice\n",
+        )
+}
+
+#[test]
+fn all_errors_of_a_file_come_in_one_run() {
+    let text = "title: T\nstatus: nice\nlevel: urgent\nlogsource: {category: dns}\ndetection:\n  \
+                a: {F|contians: x}\n  b: {F|re: '('}\n  c: {F|cidr: x}\n  condition: a and d\n";
+    let outcome = Sandbox::new().file("rule.yml", text).run("lint rule.yml");
+    let lines: Vec<&str> =
+        outcome.stdout.lines().filter_map(|line| line.strip_prefix("rule.yml:")).collect();
+    let places: Vec<String> =
+        lines.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect();
+    assert_eq!(places, ["2", "3", "6", "7", "8", "9"], "{}", outcome.stdout);
+}
+
+#[test]
+fn sarif_names_tool_rules_and_places() {
+    let id = "22222222-2222-4222-8222-222222222222";
+    let sandbox =
+        mixed().file("rules/c.yml", rule("First", id)).file("rules/d.yml", rule("Second", id));
+    let outcome = sandbox.run("lint --format sarif rules");
+    assert_eq!(outcome.status, 2);
+    let log: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    let run = &log["runs"][0];
+    assert_eq!(run["tool"]["driver"]["name"], "sigmill");
+    let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+    let results = run["results"].as_array().unwrap();
+    let result = |code: &str| results.iter().find(|result| result["ruleId"] == code).unwrap();
+    for result in results {
+        let index = result["ruleIndex"].as_u64().unwrap() as usize;
+        assert_eq!(rules[index]["id"], result["ruleId"]);
+        let region = &result["locations"][0]["physicalLocation"]["region"];
+        let number = |name: &str| region[name].as_u64().unwrap();
+        assert!(number("startLine") >= 1 && number("startColumn") >= 1, "{region}");
+        assert!(
+            (number("endLine"), number("endColumn"))
+                >= (number("startLine"), number("startColumn")),
+            "{region}"
+        );
+    }
+    let unknown = result("SM0110");
+    assert_eq!(unknown["level"], "warning");
+    let place = &unknown["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "rules/a%20%3Cb%3E.yml");
+    assert_eq!(place["region"]["startLine"], 7);
+    let repeated = result("SM0901");
+    let related = &repeated["relatedLocations"][0]["physicalLocation"];
+    assert_eq!(related["artifactLocation"]["uri"], "rules/c.yml");
+}
+
+#[test]
+fn junit_has_a_case_a_file() {
+    let outcome = mixed().run("lint --format junit rules");
+    assert_eq!(outcome.status, 2);
+    let report = &outcome.stdout;
+    assert!(
+        report.contains("<testsuites name=\"sigmill lint\" tests=\"3\" failures=\"1\""),
+        "{report}"
+    );
+    assert_eq!(report.matches("<testcase ").count(), 3, "{report}");
+    assert_eq!(report.matches("<failure ").count(), 1, "{report}");
+    assert!(report.contains("name=\"rules/a &lt;b&gt;.yml\""), "{report}");
+    assert!(report.contains("<system-out>rules/a &lt;b&gt;.yml:7:"), "{report}");
+
+    let outcome = mixed().run("lint --format junit --fail-on warning rules");
+    assert_eq!(outcome.stdout.matches("<failure ").count(), 3, "{}", outcome.stdout);
+}
+
+#[test]
+fn what_is_excluded_is_as_if_it_were_not_there() {
+    let sandbox = mixed();
+    let all = sandbox.run("lint rules");
+    for code in ["SM0105", "SM0110", "SM0203", "SM0901"] {
+        assert!(all.stdout.contains(code), "{}", all.stdout);
+    }
+    let some = sandbox.run("lint -x sm0110 --exclude bad_enum -x repeated_id rules");
+    assert_eq!(some.status, 2);
+    assert!(!some.stdout.contains("SM0110") && !some.stdout.contains("SM0105"), "{}", some.stdout);
+    let none =
+        sandbox.run("lint --fail-on note -x SM0110 -x SM0105 -x SM0203 -x SM0901 -x SM0004 rules");
+    assert_eq!((none.status, none.stdout.as_str()), (0, ""));
+    assert_eq!(sandbox.run("lint -x SM9999 rules").status, 3);
+}
+
+#[test]
+fn what_is_suspicious_is_a_warning() {
+    let id = "44444444-4444-4444-8444-444444444444";
+    let text = rule("Suspicious", id)
+        .replace("level: high", "level: high\ntags: [attack.t1086]")
+        .replace("  condition: selection", "  unused:\n    Image: x\n  condition: not selection");
+    let never = RULE.replace("condition: selection", "condition: selection and not selection");
+    let sandbox = Sandbox::new().file("a.yml", text).file("b.yml", never);
+    let outcome = sandbox.run("lint a.yml b.yml");
+    assert_eq!(outcome.status, 0);
+    let codes: Vec<&str> =
+        outcome.stdout.lines().filter_map(|line| line.split(['[', ']']).nth(1)).collect();
+    assert_eq!(codes, ["SM0109", "SM0304", "SM0906", "SM0305"], "{}", outcome.stdout);
+    assert_eq!(sandbox.run("lint --fail-on warning a.yml").status, 1);
+}
+
+#[test]
+fn correlations_and_filters_are_compiled_too() {
+    let correlation = "title: Order\nid: 55555555-5555-4555-8555-555555555555\ncorrelation:\n  \
+        type: temporal_ordered\n  rules: [one, two]\n  group-by: [User]\n  timespan: 5m\n  \
+        condition: one and not two\n";
+    let filter = "title: Filter\nlogsource: {product: linux, category: process_creation}\nfilter:\n  \
+        rules: [one, three]\n  selection: {User: x}\n  condition: not selection\n";
+    let named = |name: &str, id: &str| rule(name, id) + "name: " + name + "\n";
+    let sandbox = Sandbox::new()
+        .file("rules/1.yml", named("one", "66666666-6666-4666-8666-666666666666"))
+        .file("rules/2.yml", named("two", "77777777-7777-4777-8777-777777777777"))
+        .file("rules/order.yml", correlation)
+        .file("rules/unless.yml", filter);
+    let outcome = sandbox.run("lint rules");
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    let lines: Vec<&str> = outcome.stdout.lines().filter(|line| !line.starts_with("  ")).collect();
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[0].starts_with("rules/order.yml:1:8: error[SM0902]"), "{lines:#?}");
+    let of_filter = |code: &str, name: &str| {
+        lines[1..].iter().any(|line| line.contains(code) && line.contains(name))
+    };
+    assert!(of_filter("warning[SM0905]", "`one`"), "{lines:#?}");
+    // There is no rule `three`: said once.
+    assert!(of_filter("warning[SM0402]", "`three`"), "{lines:#?}");
 }
