@@ -10,6 +10,7 @@ use memchr::memmem::Finder;
 use regex_automata::meta;
 use regex_automata::util::syntax;
 
+use crate::backtracking::Backtracking;
 use crate::decimal::Decimal;
 use crate::field_index::FieldId;
 use crate::text;
@@ -65,6 +66,8 @@ pub enum Test {
     },
     /// Found somewhere in the text.
     Regex(Pattern),
+    /// Found somewhere in the text by backtracking, within bounds; flags stand in the expression.
+    Backtracking(Box<str>),
     /// A text that is an address of the network.
     Cidr {
         /// The network's address.
@@ -165,6 +168,7 @@ pub(crate) enum Probe {
     Compare(Order, Decimal),
     TimePart(TimePart, Option<Order>, i64),
     Regex(Box<meta::Regex>),
+    Backtracking(Box<Backtracking>),
     Cidr(IpAddr, u8),
     /// Decided by the record's fields, not by one value.
     Field(FieldProbe),
@@ -195,6 +199,9 @@ impl Probe {
                 Self::TimePart(*part, *order, i64::from(*bound))
             }
             Test::Regex(pattern) => Self::Regex(Box::new(compile(pattern)?)),
+            Test::Backtracking(expression) => {
+                Self::Backtracking(Box::new(Backtracking::new(expression)?))
+            }
             Test::Cidr { address, prefix } => Self::Cidr(*address, *prefix),
             Test::Exists => Self::Field(FieldProbe::Exists),
             Test::Null => Self::Field(FieldProbe::Null),
@@ -231,6 +238,7 @@ impl Probe {
                 })
             }),
             Self::Regex(regex) => value.has_text() && regex.is_match(value.plain),
+            Self::Backtracking(regex) => value.has_text() && regex.is_match(value.plain),
             Self::Cidr(network, prefix) => {
                 value.is_text() && address(value.plain).is_some_and(|a| is_in(a, *network, *prefix))
             }

@@ -8,6 +8,7 @@
 mod arch;
 mod atom;
 mod atom_states;
+mod backtracking;
 #[doc(hidden)]
 pub mod bench_api;
 mod condition;
@@ -39,6 +40,7 @@ mod wildcard;
 pub mod window;
 
 pub use atom::{AtomId, Order, Pattern, REGEX_BYTES_MAX, Relation, Test, Text};
+pub use backtracking::{SEARCH_BYTES_MAX, SEARCH_STEPS_MAX};
 pub use condition::{GroupId, Op};
 pub use decimal::Decimal;
 pub use field_index::{FIELD_STEPS_MAX, FieldId, FieldIndex, KEYWORDS};

@@ -138,6 +138,19 @@ impl Plan {
         }
     }
 
+    /// The expressions of which searches have reached their bound, and how many have, since the plan was
+    /// built.
+    pub fn searches_given_up(&self) -> Vec<(&str, u64)> {
+        let probes = self.atoms.iter().zip(&self.probes);
+        let given_up = probes.filter_map(|(atom, probe)| match (&atom.test, probe) {
+            (Test::Backtracking(expression), Probe::Backtracking(probe)) => {
+                Some((&**expression, probe.given_up()))
+            }
+            _ => None,
+        });
+        given_up.filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Calls `each` with the field and test of every atom that is searched for in every record.
     pub fn dump_eager(&self, mut each: impl FnMut(&str, &Test)) {
         for atom in self.atoms.iter().filter(|atom| atom.is_eager) {

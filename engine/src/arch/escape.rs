@@ -6,11 +6,54 @@
 
 use super::StringEnd;
 
+/// Which of sixty-four bytes are special in a string, one bit each.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StringMasks {
+    pub(crate) quotes: u64,
+    pub(crate) slashes: u64,
+    pub(crate) controls: u64,
+}
+
+/// Finds a string's end block by block (see [`ReadKernel::string_end`](super::ReadKernel::string_end));
+/// `masks` is the kernel's.
+#[inline(always)]
+pub(crate) fn string_end(
+    bytes: &[u8],
+    start: usize,
+    masks: impl Fn(&[u8; 64]) -> StringMasks,
+) -> Option<StringEnd> {
+    let mut at = start;
+    let mut escapes = EscapeState::default();
+    loop {
+        // Behind the last byte stand zeros, which are control characters: no string ends there.
+        let mut tail = [0u8; 64];
+        let block: &[u8; 64] = match bytes.get(at..)?.first_chunk() {
+            Some(block) => block,
+            None => {
+                tail[..bytes.len() - at].copy_from_slice(&bytes[at..]);
+                &tail
+            }
+        };
+        let masks = masks(block);
+        if masks.slashes == 0 && escapes.carry == 0 {
+            let special = masks.quotes | masks.controls;
+            if special != 0 {
+                let first = special.trailing_zeros();
+                let is_quote = masks.quotes >> first & 1 == 1;
+                return is_quote.then_some(escapes.end(at + first as usize));
+            }
+        } else if let Some(end) = escapes.block(block, masks, bytes, at)? {
+            return Some(end);
+        }
+        at += 64;
+    }
+}
+
 /// What one block says to the next.
 #[derive(Debug, Default)]
-pub(crate) struct EscapeState {
+struct EscapeState {
     /// 1 if the first character of the next block is escaped.
-    pub(crate) carry: u64,
+    carry: u64,
     has_escapes: bool,
     is_odd: bool,
 }
@@ -20,22 +63,21 @@ const ODD_BITS: u64 = 0xaaaa_aaaa_aaaa_aaaa;
 impl EscapeState {
     /// The end of the string at a quote.
     #[inline(always)]
-    pub(crate) fn end(&self, quote: usize) -> StringEnd {
+    fn end(&self, quote: usize) -> StringEnd {
         StringEnd { quote, has_escapes: self.has_escapes, is_odd: self.is_odd }
     }
 
     /// Takes a block with backslashes, which begins at `at` of `bytes`, in. The outer `None`: the
     /// string is wrong. The inner: it goes on.
     #[inline(always)]
-    pub(crate) fn block(
+    fn block(
         &mut self,
         block: &[u8; 64],
-        quotes: u64,
-        slashes: u64,
-        controls: u64,
+        masks: StringMasks,
         bytes: &[u8],
         at: usize,
     ) -> Option<Option<StringEnd>> {
+        let StringMasks { quotes, slashes, controls } = masks;
         let starts = slashes & !self.carry;
         let codes = ((starts << 1) | ODD_BITS).wrapping_sub(starts) ^ ODD_BITS;
         let escaped = codes ^ (slashes | self.carry);

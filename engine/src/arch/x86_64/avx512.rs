@@ -7,7 +7,7 @@ use std::arch::x86_64::{
     _mm512_storeu_si512, _mm512_test_epi8_mask,
 };
 
-use crate::arch::escape::EscapeState;
+use crate::arch::escape::{StringMasks, string_end};
 use crate::arch::{FINGERPRINT, ReadKernel, StringEnd, Task, TeddyMasks, scalar};
 use crate::shape::{TOKEN_BYTES, Token};
 
@@ -53,40 +53,18 @@ impl Avx512 {
 impl ReadKernel for Avx512 {
     #[inline(always)]
     fn string_end(bytes: &[u8], start: usize) -> Option<StringEnd> {
-        let mut at = start;
-        let mut escapes = EscapeState::default();
-        loop {
-            let mut tail = [0u8; 64];
-            let block: &[u8; 64] = match bytes.get(at..).and_then(<[u8]>::first_chunk) {
-                Some(block) => block,
-                None => {
-                    let rest = bytes.get(at..)?;
-                    tail[..rest.len()].copy_from_slice(rest);
-                    &tail
-                }
-            };
+        string_end(bytes, start, |block| {
             // SAFETY: callers are inside `Avx512::run`, which only a value of `Avx512` can reach; the
             // block has sixty-four bytes.
-            let (quotes, slashes, controls) = unsafe {
+            unsafe {
                 let v = _mm512_loadu_si512(block.as_ptr().cast::<__m512i>());
-                (
-                    _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'"' as i8)),
-                    _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'\\' as i8)),
-                    _mm512_cmplt_epu8_mask(v, _mm512_set1_epi8(0x20)),
-                )
-            };
-            if slashes == 0 && escapes.carry == 0 {
-                let special = quotes | controls;
-                if special != 0 {
-                    let first = special.trailing_zeros();
-                    let is_quote = quotes >> first & 1 == 1;
-                    return is_quote.then_some(escapes.end(at + first as usize));
+                StringMasks {
+                    quotes: _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'"' as i8)),
+                    slashes: _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'\\' as i8)),
+                    controls: _mm512_cmplt_epu8_mask(v, _mm512_set1_epi8(0x20)),
                 }
-            } else if let Some(end) = escapes.block(block, quotes, slashes, controls, bytes, at)? {
-                return Some(end);
             }
-            at += 64;
-        }
+        })
     }
 
     #[inline(always)]
