@@ -4,7 +4,7 @@
 //! All tables are stamped with the record's epoch, so that a new record costs nothing to begin.
 
 use crate::atom::AtomId;
-use crate::condition::GroupId;
+use crate::decide::GroupId;
 use crate::plan::RuleId;
 
 /// Which atoms are known to hold, or not to, for the record at hand.

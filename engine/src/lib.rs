@@ -2,7 +2,7 @@
 //!
 //! In: a [`Plan`] (plain data, made by `sigmill-codegen`) and records as bytes. Out: the rules that
 //! match. No YAML, no I/O, no threads, no clock. A record's way through the modules: [`scan`],
-//! [`index`], [`memo`] and [`field_matcher`], [`condition`]; [`matcher`] drives them. What correlations
+//! [`index`], [`memo`] and [`field_matcher`], [`decide`]; [`matcher`] drives them. What correlations
 //! make of the matches is [`window`]'s.
 
 mod arch;
@@ -11,7 +11,7 @@ mod atom_states;
 mod backtracking;
 #[doc(hidden)]
 pub mod bench_api;
-mod condition;
+mod decide;
 mod decimal;
 mod field_index;
 mod field_matcher;
@@ -41,7 +41,7 @@ pub mod window;
 
 pub use atom::{AtomId, Order, Pattern, REGEX_BYTES_MAX, Relation, Test, Text};
 pub use backtracking::{SEARCH_BYTES_MAX, SEARCH_STEPS_MAX};
-pub use condition::{GroupId, Op};
+pub use decide::{GroupId, Op};
 pub use decimal::Decimal;
 pub use field_index::{FIELD_STEPS_MAX, FieldId, FieldIndex, KEYWORDS};
 pub use matcher::{Counters, FieldText, Matcher, MatcherConfig, ValueKind};

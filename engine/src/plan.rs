@@ -6,7 +6,7 @@
 use crate::hash::HashMap;
 
 use crate::atom::{AtomId, Probe, Test};
-use crate::condition::{GroupId, Op};
+use crate::decide::{GroupId, Op};
 use crate::field_index::{FieldId, FieldIndex, KEYWORDS};
 use crate::field_matcher::FieldMatcher;
 use crate::route::Routing;

@@ -1,7 +1,7 @@
 //! What a plan chose, for people: read by `sigmill rules explain` and by nothing on the hot path.
 
 use crate::atom::{AtomId, Test};
-use crate::condition::Op;
+use crate::decide::Op;
 use crate::field_index::{FieldId, KEYWORDS};
 use crate::field_matcher::FieldMatcher;
 use crate::plan::{Plan, RuleId};

@@ -12,7 +12,7 @@
 
 use std::collections::HashMap;
 
-use crate::condition::{self, Op, Record};
+use crate::decide::{self, Op, Record};
 use crate::field_index::{FieldId, KEYWORDS};
 use crate::index::{END, RecordFields};
 use crate::plan::{Lists, Plan, RuleId};
@@ -133,7 +133,7 @@ impl Routes {
         };
         for rule in 0..rules as u32 {
             let guard = plan.routing.guards.get(rule);
-            if guard.is_empty() || condition::run(guard, record) {
+            if guard.is_empty() || decide::run(guard, record) {
                 route.alive[rule as usize / 64] |= 1 << (rule % 64);
                 for field in plan.routing.rule_fields.get(rule) {
                     route.is_needed[field.0 as usize] = true;

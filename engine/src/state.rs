@@ -11,7 +11,7 @@
 
 use crate::atom::{AtomId, FieldProbe, Probe};
 use crate::atom_states::{AtomStates, Candidates, Woken};
-use crate::condition::{self, GroupId, Record};
+use crate::decide::{self, GroupId, Record};
 use crate::field_index::{FieldId, KEYWORDS};
 use crate::field_matcher::{FieldMatcher, Found};
 use crate::field_ref;
@@ -269,7 +269,7 @@ impl State {
             }
             self.woken.counts[rule.0 as usize] += 1;
             decided += 1;
-            if condition::run(plan.programs.get(rule.0), &mut asked) {
+            if decide::run(plan.programs.get(rule.0), &mut asked) {
                 self.matches.push(*rule);
             }
         }
