@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::types::RDKafkaErrorCode;
 
 use crate::client::{self, ClientLog, LogContext};
@@ -93,8 +93,37 @@ impl Admin {
         Ok(())
     }
 
+    /// Compacted topics hold what cannot be read again elsewhere: three replicas, as far as there are
+    /// brokers, unless something else is asked for.
+    fn replication(&self, topic: &TopicSpec) -> i32 {
+        if !topic.is_compacted || self.replication_factor != -1 {
+            return self.replication_factor;
+        }
+        let metadata = self.client.inner().fetch_metadata(None, REQUEST_TIMEOUT);
+        metadata.map_or(-1, |metadata| metadata.brokers().len().clamp(1, 3) as i32)
+    }
+
+    /// Warns if a topic loses its rules by and by: a JVM processor refuses to start on it.
+    pub fn warn_unless_compacted(&self, topic: &str) {
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+        let resources = [ResourceSpecifier::Topic(topic)];
+        // Who may not ask, or a broker that does not tell, is not warned.
+        let Ok(configs) = block_on(self.client.describe_configs(&resources, &options)) else {
+            return;
+        };
+        let config = configs.into_iter().next().and_then(Result::ok);
+        let policy = config.and_then(|config| config.get("cleanup.policy")?.value.clone());
+        if let Some(policy) = policy.filter(|policy| policy != "compact") {
+            tracing::warn!(
+                topic,
+                policy,
+                "The cleanup.policy of the rules topic is not `compact`: rules may vanish from it."
+            );
+        }
+    }
+
     fn create(&self, topic: &TopicSpec) -> Result<(), RunError> {
-        let replication = TopicReplication::Fixed(self.replication_factor);
+        let replication = TopicReplication::Fixed(self.replication(topic));
         let mut new = NewTopic::new(&topic.name, topic.partition_count, replication);
         if topic.is_compacted {
             new = new.set("cleanup.policy", "compact");

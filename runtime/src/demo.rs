@@ -159,6 +159,8 @@ fn settings(broker: &EmbeddedBroker, config: &DemoConfig) -> Result<Settings, Ru
         ("sigmill.output.format", "native"),
         ("num.stream.threads", &worker_count),
         ("linger.ms", "1"),
+        ("skip.app.registration", "true"),
+        ("sigmill.admin.listen", "off"),
         // The embedded broker answers a fetch that found nothing only after this time.
         ("fetch.wait.max.ms", "5"),
     ] {

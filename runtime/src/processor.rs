@@ -7,9 +7,10 @@
 //! A worker that fails is started again on a new thread; its records are read again from the last
 //! committed offset.
 
-use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -18,13 +19,16 @@ use core_affinity::CoreId;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, TopicSpec};
-use crate::latency::{Latencies, SharedLatencies, Stage, Summary};
-use crate::metrics::{Counts, Metric, SharedCounts};
-use crate::rule_store::{RuleProblem, RuleSet};
+use crate::control::Control;
+use crate::instances::Instances;
+use crate::metrics::{Metric, SharedCounts};
+use crate::rule_store::RuleSet;
 use crate::rules_reader::{RulesReader, RulesReaderContext};
 use crate::run_error::RunError;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
+pub use crate::view::Snapshot;
+use crate::view::{View, WorkerView};
 use crate::window_feed::Sources;
 use crate::window_stage::WindowStage;
 use crate::worker::{self, WorkerShared};
@@ -32,27 +36,6 @@ use crate::worker::{self, WorkerShared};
 /// The pause before a failed worker is started again, doubled each time.
 const RESTART_PAUSE: Duration = Duration::from_millis(500);
 const RESTART_PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// What the processor did so far.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// What it counted, over all workers and the reader.
-    pub counts: Counts,
-    /// Matching and sending a batch.
-    pub batch_latency: Summary,
-    /// From a record's timestamp to the acknowledgement of its detection.
-    pub detection_latency: Summary,
-    /// Rules in force.
-    pub rule_count: usize,
-    /// Rises with every rule set.
-    pub generation: u64,
-    /// How far the rules in force go in the rules topic: partition → the offset behind the last.
-    pub rule_offsets: BTreeMap<i32, i64>,
-    /// What does not load at the moment.
-    pub problems: Vec<RuleProblem>,
-    /// Workers that run.
-    pub worker_count: usize,
-}
 
 /// How a stop went.
 #[derive(Debug, Clone)]
@@ -67,12 +50,13 @@ pub struct Stopped {
 pub struct Processor {
     shutdown: Shutdown,
     stop_timeout: Duration,
-    rules: Arc<ArcSwap<RuleSet>>,
-    /// There until the stop.
+    view: View,
+    workers: Vec<JoinHandle<()>>,
+    /// These are there until the stop.
     reader: Option<RulesReader>,
-    reader_counts: Arc<SharedCounts>,
-    workers: Vec<Supervised>,
     windows: Option<WindowStage>,
+    instances: Option<Instances>,
+    control: Option<Control>,
 }
 
 impl Drop for Processor {
@@ -80,12 +64,6 @@ impl Drop for Processor {
     fn drop(&mut self) {
         self.shutdown.ask();
     }
-}
-
-struct Supervised {
-    thread: JoinHandle<()>,
-    counts: Arc<SharedCounts>,
-    latencies: Arc<SharedLatencies>,
 }
 
 impl Processor {
@@ -100,7 +78,7 @@ impl Processor {
         for warning in &settings.warnings {
             warn!("{warning}");
         }
-        make_topics(&settings, &shutdown)?;
+        let has_instances_topic = make_topics(&settings, &shutdown)?;
         let rules = Arc::new(ArcSwap::from_pointee(RuleSet::default()));
         let reader_counts = Arc::new(SharedCounts::default());
         let reader = RulesReader::start(RulesReaderContext {
@@ -117,20 +95,35 @@ impl Processor {
         let window_sources = Arc::new(Sources::default());
         let (windows, window_news) = WindowStage::start(&settings, &window_sources, &shutdown)
             .inspect_err(|_| shutdown.ask())?;
+        let mut view = View {
+            rules: Arc::clone(&rules),
+            workers: Vec::new(),
+            other_counts: vec![reader_counts, Arc::clone(&windows.counts)],
+            other_latencies: vec![Arc::clone(&windows.latencies)],
+        };
         let mut workers = Vec::with_capacity(settings.worker_count);
         for (index, core) in cores(settings.worker_count).into_iter().enumerate() {
+            let worker = WorkerView::default();
             let shared = WorkerShared {
                 settings: Arc::clone(&settings),
                 rules: Arc::clone(&rules),
-                counts: Arc::default(),
-                latencies: Arc::default(),
+                view: worker.clone(),
                 shutdown: shutdown.clone(),
-                partition_count: Arc::default(),
                 window_news: window_news.clone(),
                 window_sources: Arc::clone(&window_sources),
             };
-            workers.push(Supervised::start(index, core, shared).inspect_err(|_| shutdown.ask())?);
+            view.workers.push(worker);
+            workers.push(start_worker(index, core, shared).inspect_err(|_| shutdown.ask())?);
         }
+        let control =
+            Control::start(&settings, view.clone(), &shutdown).inspect_err(|_| shutdown.ask())?;
+        let instances = match &settings.instances_topic {
+            Some(topic) if has_instances_topic => {
+                let told = Instances::start(&settings, topic, view.clone(), &shutdown);
+                Some(told.inspect_err(|_| shutdown.ask())?)
+            }
+            _ => None,
+        };
         info!(
             application_id = settings.application_id,
             workers = workers.len(),
@@ -141,37 +134,23 @@ impl Processor {
         Ok(Self {
             shutdown,
             stop_timeout,
-            rules,
-            reader: Some(reader),
-            reader_counts,
+            view,
             workers,
+            reader: Some(reader),
             windows: Some(windows),
+            instances,
+            control,
         })
     }
 
     /// What the processor did so far.
     pub fn snapshot(&self) -> Snapshot {
-        let mut counts = self.reader_counts.read();
-        let mut latencies = Latencies::default();
-        for worker in &self.workers {
-            counts.merge(&worker.counts.read());
-            worker.latencies.add_to(&mut latencies);
-        }
-        if let Some(windows) = &self.windows {
-            counts.merge(&windows.counts.read());
-            windows.latencies.add_to(&mut latencies);
-        }
-        let rules = self.rules.load();
-        Snapshot {
-            counts,
-            batch_latency: latencies.summary(Stage::Batch),
-            detection_latency: latencies.summary(Stage::Detection),
-            rule_count: rules.rules.len(),
-            generation: rules.generation,
-            rule_offsets: rules.offsets.clone(),
-            problems: rules.problems.clone(),
-            worker_count: self.workers.iter().filter(|w| !w.thread.is_finished()).count(),
-        }
+        self.view.snapshot()
+    }
+
+    /// Where health and metrics are told.
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control.as_ref().map(|control| control.address)
     }
 
     /// Stops: what is in flight is waited for within the stop's time-out, and committed.
@@ -186,13 +165,19 @@ impl Processor {
         if is_clean {
             for worker in self.workers.drain(..) {
                 // The supervisor catches its worker's panics.
-                let _ = worker.thread.join();
+                let _ = worker.join();
             }
             if let Some(reader) = self.reader.take() {
                 reader.join();
             }
             if let Some(windows) = self.windows.take() {
                 windows.join();
+            }
+            if let Some(instances) = self.instances.take() {
+                instances.join();
+            }
+            if let Some(control) = self.control.take() {
+                control.join();
             }
             info!("The processor has stopped.");
         } else {
@@ -206,19 +191,26 @@ impl Processor {
 
     fn is_busy(&self) -> bool {
         self.reader.as_ref().is_some_and(|reader| !reader.is_finished())
-            || self.workers.iter().any(|worker| !worker.thread.is_finished())
+            || self.workers.iter().any(|worker| !worker.is_finished())
             || self.windows.as_ref().is_some_and(|windows| !windows.is_finished())
+            || self.instances.as_ref().is_some_and(|instances| !instances.is_finished())
+            || self.control.as_ref().is_some_and(|control| !control.is_finished())
     }
 }
 
-impl Supervised {
-    fn start(index: usize, core: Option<CoreId>, shared: WorkerShared) -> Result<Self, RunError> {
-        let (counts, latencies) = (Arc::clone(&shared.counts), Arc::clone(&shared.latencies));
-        let thread = thread::Builder::new()
-            .name(format!("sigmill-supervisor-{index}"))
-            .spawn(move || supervise(index, core, &shared))?;
-        Ok(Self { thread, counts, latencies })
-    }
+/// A worker's thread, and what others see of it.
+fn start_worker(
+    index: usize,
+    core: Option<CoreId>,
+    shared: WorkerShared,
+) -> Result<JoinHandle<()>, RunError> {
+    let is_alive = Arc::clone(&shared.view.is_alive);
+    is_alive.store(true, Ordering::Relaxed);
+    let run = move || {
+        supervise(index, core, &shared);
+        is_alive.store(false, Ordering::Relaxed);
+    };
+    Ok(thread::Builder::new().name(format!("sigmill-supervisor-{index}")).spawn(run)?)
 }
 
 /// Runs a worker, each time on a new thread: a pinned one would pin the clients of its successor.
@@ -249,24 +241,35 @@ fn supervise(index: usize, core: Option<CoreId>, shared: &WorkerShared) {
             }
             thread::sleep(Duration::from_millis(20));
         }
-        shared.counts.add(Metric::WorkerRestarts, 1);
+        shared.view.counts.add(Metric::WorkerRestarts, 1);
     }
 }
 
-fn make_topics(settings: &Settings, shutdown: &Shutdown) -> Result<(), RunError> {
+/// Makes the topics that are missing. Whether there is one for instances: without it the processor only
+/// tells less.
+fn make_topics(settings: &Settings, shutdown: &Shutdown) -> Result<bool, RunError> {
     let admin = Admin::new(&settings.kafka, settings.replication_factor)?;
     let existing = admin.topics(settings.start_timeout, shutdown)?;
+    let compacted =
+        |name: &String| TopicSpec { name: name.clone(), partition_count: 1, is_compacted: true };
     let plain =
         |name: &String| TopicSpec { name: name.clone(), partition_count: -1, is_compacted: false };
-    let mut topics = vec![TopicSpec {
-        name: settings.rules_topic.clone(),
-        partition_count: 1,
-        is_compacted: true,
-    }];
+    let mut topics = vec![compacted(&settings.rules_topic)];
     topics.extend(settings.data_topics.iter().filter(|name| !name.starts_with('^')).map(plain));
     topics.push(plain(&settings.output_topic));
     topics.extend(settings.deadletter_topic.iter().map(plain));
-    admin.create_missing(&existing, &topics)
+    admin.create_missing(&existing, &topics)?;
+    if existing.contains(&settings.rules_topic) {
+        admin.warn_unless_compacted(&settings.rules_topic);
+    }
+    let Some(instances) = &settings.instances_topic else { return Ok(false) };
+    match admin.create_missing(&existing, &[compacted(instances)]) {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            warn!(%error, "The state of this processor is not told.");
+            Ok(false)
+        }
+    }
 }
 
 /// A processor for each worker, if there are enough.

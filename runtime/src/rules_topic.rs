@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use sigmill_parser::Rule;
 
 use crate::admin::{Admin, TopicSpec};
 use crate::client::{self, ClientLog, LogContext};
@@ -44,6 +45,13 @@ pub struct NewRule {
     pub value: Vec<u8>,
 }
 
+impl NewRule {
+    /// The record of a rule: its title, and the whole document as JSON, which the JVM processor reads too.
+    pub fn of(rule: &Rule) -> Self {
+        Self { key: rule.title.node.clone(), value: rule.to_json().into_bytes() }
+    }
+}
+
 /// A connection to the rules topic.
 pub struct RulesTopic {
     kafka: KafkaSettings,
@@ -53,14 +61,15 @@ pub struct RulesTopic {
 
 /// What the deliveries of one call came to.
 #[derive(Default)]
-struct Deliveries {
+pub(crate) struct Deliveries {
     acknowledged: usize,
-    failure: Option<KafkaError>,
+    pub(crate) failure: Option<KafkaError>,
 }
 
-struct WriteContext {
-    log: ClientLog,
-    deliveries: Mutex<Deliveries>,
+/// Gathers what becomes of a producer's records.
+pub(crate) struct WriteContext {
+    pub(crate) log: ClientLog,
+    pub(crate) deliveries: Mutex<Deliveries>,
 }
 
 impl ClientContext for WriteContext {

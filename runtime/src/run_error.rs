@@ -39,6 +39,24 @@ pub enum RunError {
     /// The operating system gives no thread.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
+    /// The port for health and metrics cannot be had.
+    #[error("cannot listen on `{address}`; choose another sigmill.admin.listen, or off")]
+    Listen {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// The token of the port cannot be read or made.
+    #[error("cannot use the token file `{}`; set sigmill.admin.token.file", path.display())]
+    Token {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
     /// A producer or consumer cannot go on.
     #[error("the Kafka client cannot go on: {0}")]
     Fatal(String),

@@ -103,6 +103,8 @@ pub struct Settings {
     pub stop_timeout: Duration,
     /// What the Kafka clients are given.
     pub kafka: KafkaSettings,
+    /// What is written in the file and may be shown to anybody: by an allow-list of names.
+    pub shown: Vec<(String, String)>,
     /// What is odd about the settings, one line each; nothing in them is secret.
     pub warnings: Vec<String>,
 }
@@ -228,6 +230,7 @@ impl Settings {
             start_timeout,
             stop_timeout,
             kafka,
+            shown: shown(properties),
             warnings: reader.warnings,
         })
     }
@@ -238,6 +241,27 @@ impl Settings {
             || self.instances_topic.as_deref() == Some(topic)
             || self.data_topics.iter().any(|data| data == topic)
     }
+}
+
+/// Client settings that hold no secret; all others are left out, and so is what Sigmill keeps in files.
+const SHOWN_CLIENT_SETTINGS: &[&str] = &[
+    "acks",
+    "batch.size",
+    "client.id",
+    "compression.type",
+    "fetch.min.bytes",
+    "linger.ms",
+    "processing.guarantee",
+    "sigma.max.rules",
+];
+
+fn shown(properties: &Properties) -> Vec<(String, String)> {
+    let is_shown = |name: &str| {
+        SHOWN_CLIENT_SETTINGS.contains(&name)
+            || (is_own(name) && name != "sigmill.admin.token.file")
+    };
+    let entries = properties.iter().filter(|entry| is_shown(&entry.key));
+    entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect()
 }
 
 fn is_own(name: &str) -> bool {

@@ -27,13 +27,14 @@ use crate::batch::{BatchRecord, Poller};
 use crate::client::{self, ClientLog};
 use crate::detection::{Event, EventPosition, Extract};
 use crate::emit::{Emitter, SourceRecord};
-use crate::latency::{SharedLatencies, Stage};
-use crate::metrics::{Metric, SharedCounts};
+use crate::latency::Stage;
+use crate::metrics::Metric;
 use crate::rate_limit::RateLimit;
 use crate::rule_store::RuleSet;
 use crate::run_error::RunError;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
+use crate::view::WorkerView;
 use crate::window_feed::{Sources, WindowFeed, WindowNews};
 
 /// How long a poll waits when nothing is in flight.
@@ -53,14 +54,10 @@ pub struct WorkerShared {
     pub settings: Arc<Settings>,
     /// The rules in force.
     pub rules: Arc<ArcSwap<RuleSet>>,
-    /// Where it counts.
-    pub counts: Arc<SharedCounts>,
-    /// Where it measures.
-    pub latencies: Arc<SharedLatencies>,
+    /// Where it counts and measures.
+    pub(crate) view: WorkerView,
     /// When it ends.
     pub shutdown: Shutdown,
-    /// How many partitions it has at the moment.
-    pub partition_count: Arc<AtomicUsize>,
     /// Where matches that feed windows go.
     pub(crate) window_news: Sender<WindowNews>,
     /// Numbers of partitions.
@@ -220,7 +217,7 @@ pub fn run(index: usize, core: Option<CoreId>, shared: &WorkerShared) -> Result<
         has_commit_failed: AtomicBool::new(false),
         is_closing: AtomicBool::new(false),
         limit: Mutex::new(RateLimit::new(Duration::from_secs(10))),
-        partition_count: Arc::clone(&shared.partition_count),
+        partition_count: Arc::clone(&shared.view.partition_count),
     };
     let consumer: BaseConsumer<WorkerContext> = client::consumer_config(settings)
         .create_with_context(context)
@@ -244,7 +241,7 @@ pub fn run(index: usize, core: Option<CoreId>, shared: &WorkerShared) -> Result<
     // No record refers to the client's memory any more; leaving the group takes a moment.
     drop(consumer);
     let mut emitter = context.emitter();
-    shared.counts.take(&mut emitter.counts);
+    shared.view.counts.take(&mut emitter.counts);
     info!(worker = index, "A worker ends.");
     result
 }
@@ -468,8 +465,8 @@ impl<'a> Worker<'a> {
             let incomplete = counters.without_group + counters.without_value;
             emitter.counts.add(Metric::WindowMatchesIncomplete, incomplete);
         }
-        self.shared.counts.take(&mut emitter.counts);
-        self.shared.latencies.take(&mut emitter.latencies);
+        self.shared.view.counts.take(&mut emitter.counts);
+        self.shared.view.latencies.take(&mut emitter.latencies);
         Ok(())
     }
 
@@ -492,7 +489,7 @@ impl<'a> Worker<'a> {
                 left, "Not everything was acknowledged; those records are read again next time."
             );
         }
-        self.shared.latencies.take(&mut emitter.latencies);
+        self.shared.view.latencies.take(&mut emitter.latencies);
         drop(emitter);
         self.context.is_closing.store(true, Ordering::Relaxed);
         self.commit_finally(deadline.max(Instant::now() + Duration::from_secs(1)));

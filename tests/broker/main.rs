@@ -8,8 +8,10 @@
 
 mod aggregations;
 mod bed;
+mod control;
 mod crash;
 mod faults;
+mod instances;
 mod kafka;
 mod live_rules;
 mod records;
