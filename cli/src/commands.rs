@@ -3,6 +3,7 @@
 pub(crate) mod bench;
 pub(crate) mod demo;
 pub(crate) mod explain;
+pub(crate) mod explain_event;
 pub(crate) mod fields;
 pub(crate) mod lint;
 pub(crate) mod match_events;

@@ -9,6 +9,7 @@ mod compiled;
 mod demo_samples;
 mod diagnostics;
 mod exit;
+mod explanation;
 mod field_census;
 mod java_options;
 mod match_output;
@@ -50,6 +51,7 @@ struct Cli {
 enum Command {
     Demo(commands::demo::DemoArgs),
     Match(commands::match_events::MatchArgs),
+    Explain(commands::explain_event::ExplainEventArgs),
     Fields(commands::fields::FieldsArgs),
     Lint(commands::lint::LintArgs),
     Run(commands::run::RunArgs),
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => commands::demo::run(&args),
         Command::Match(args) => commands::match_events::run(&args),
+        Command::Explain(args) => commands::explain_event::run(&args),
         Command::Fields(args) => commands::fields::run(&args),
         Command::Lint(args) => commands::lint::run(&args),
         Command::Run(args) => commands::run::run(&args),

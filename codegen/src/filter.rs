@@ -84,8 +84,12 @@ pub(crate) fn lower(
         let reason = "a filter cannot aggregate".to_owned();
         return Err(CompileError::Filter { reason });
     }
-    // A filter is read as a rule is.
-    let rule = Rule {
+    Ok(Tree::all(lower::rule(&as_rule(filter), mapping, builder)?))
+}
+
+/// A filter's selections and conditions as a rule's: they are read as those are.
+pub(crate) fn as_rule(filter: &Filter) -> Rule {
+    Rule {
         title: filter.title.clone(),
         id: None,
         name: None,
@@ -100,6 +104,5 @@ pub(crate) fn lower(
         detection: filter.detection.clone(),
         kafka: None,
         document: Arc::clone(&filter.document),
-    };
-    Ok(Tree::all(lower::rule(&rule, mapping, builder)?))
+    }
 }

@@ -29,6 +29,7 @@ use sigmill_engine::{
 use sigmill_parser::{FieldMapping, JsonPath, Rule};
 
 use crate::correlation::Windows;
+pub use crate::lower::explain::{EventValue, Explainer, Explanation, Part, filters_of};
 use crate::rule_set::References;
 pub use crate::rule_set::RuleDocument;
 use crate::tree::Tree;

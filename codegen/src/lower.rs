@@ -4,6 +4,8 @@
 //! words: texts folded, patterns sorted into whole, prefix, suffix, infix and wildcard, negations of
 //! whole fields turned into `not`.
 
+pub(crate) mod explain;
+
 use std::collections::HashMap;
 
 use sigmill_engine::{

@@ -4,6 +4,7 @@
 
 mod demo;
 mod documents;
+mod explain_event;
 #[cfg(unix)]
 mod launchers;
 mod lint;
