@@ -6,8 +6,6 @@ use std::io;
 use sigmill_parser::Document;
 use sigmill_runtime::rules_topic::NewRule;
 
-use crate::rule_records;
-
 macro_rules! sample_rules {
     ($($name:literal,)*) => {
         /// File name and text of each rule.
@@ -43,7 +41,7 @@ pub(crate) fn rules() -> Vec<NewRule> {
     let documents = RULES.iter().flat_map(|(_, text)| sigmill_parser::parse(text).documents);
     documents
         .filter_map(|document| match document {
-            Document::Rule(rule) => Some(rule_records::record(&rule)),
+            Document::Rule(rule) => Some(NewRule::of(&rule)),
             _ => None,
         })
         .collect()

@@ -3,18 +3,12 @@
 use std::collections::HashMap;
 
 use sigmill_codegen::CompileOptions;
-use sigmill_parser::Rule;
 use sigmill_runtime::rule_files::RuleFiles;
 use sigmill_runtime::rules_topic::NewRule;
 
 use crate::diagnostics::Finding;
 use crate::rule_set;
 use crate::stdio::say;
-
-/// The record of one rule.
-pub(crate) fn record(rule: &Rule) -> NewRule {
-    NewRule { key: rule.title.node.clone(), value: rule.to_json().into_bytes() }
-}
 
 /// The records of all rules that load and compile, and how many files or rules failed; each of those is
 /// named on standard error. Of rules with the same title the last one counts, as it would on the topic.
@@ -39,11 +33,11 @@ pub(crate) fn records(loaded: &RuleFiles) -> (Vec<NewRule>, usize) {
                 loaded.files[source.file].path.display(),
                 loaded.files[*earlier].path.display(),
             ));
-            records[*at] = record(&source.rule);
+            records[*at] = NewRule::of(&source.rule);
             *earlier = source.file;
         } else {
             by_title.insert(title, (records.len(), source.file));
-            records.push(record(&source.rule));
+            records.push(NewRule::of(&source.rule));
         }
     }
     (records, loaded.failed_count() + refused.len())

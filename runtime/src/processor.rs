@@ -259,17 +259,20 @@ fn make_topics(settings: &Settings, shutdown: &Shutdown) -> Result<bool, RunErro
     topics.push(plain(&settings.output_topic));
     topics.extend(settings.deadletter_topic.iter().map(plain));
     admin.create_missing(&existing, &topics)?;
-    if existing.contains(&settings.rules_topic) {
-        admin.warn_unless_compacted(&settings.rules_topic);
-    }
-    let Some(instances) = &settings.instances_topic else { return Ok(false) };
-    match admin.create_missing(&existing, &[compacted(instances)]) {
-        Ok(()) => Ok(true),
-        Err(error) => {
+    let has_instances_topic = settings.instances_topic.as_ref().is_some_and(|instances| {
+        let made = admin.create_missing(&existing, &[compacted(instances)]);
+        if let Err(error) = &made {
             warn!(%error, "The state of this processor is not told.");
-            Ok(false)
         }
+        made.is_ok()
+    });
+    if existing.contains(&settings.rules_topic) {
+        // A broker that does not tell its settings takes its time, for which nobody should wait.
+        let topic = settings.rules_topic.clone();
+        let look = move || admin.warn_unless_compacted(&topic);
+        thread::Builder::new().name("sigmill-policy".into()).spawn(look)?;
     }
+    Ok(has_instances_topic)
 }
 
 /// A processor for each worker, if there are enough.

@@ -128,3 +128,36 @@ fn wrong_settings_are_status_3() {
         assert!(!outcome.stderr.is_empty(), "{arguments}");
     }
 }
+
+#[test]
+fn a_jvm_processor_is_spared_what_it_would_stop_at() {
+    let (broker, sandbox) = broker();
+    broker.create_topic("sigma-app-instances", 1).unwrap();
+    let keywords = "title: K\nlogsource: {product: x}\ndetection: {k: [error], condition: k}\n";
+    let sandbox = sandbox.file("rules/k.yml", keywords);
+    let load = |flag: &str| {
+        sandbox.run(&format!("rules load {flag} --command-config sigma.properties --dir rules"))
+    };
+    let listed = || sandbox.run("rules list --command-config sigma.properties").stdout;
+    let refused = load("--jvm-safe");
+    assert_eq!(refused.status, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("`K`: `k` is a list of keywords"), "{}", refused.stderr);
+    assert_eq!(listed(), "", "nothing is written");
+    assert_eq!(load("").status, 0, "no JVM processor is alive");
+    assert_eq!(listed().lines().count(), 2);
+
+    let producer: rdkafka::producer::BaseProducer = rdkafka::ClientConfig::new()
+        .set("bootstrap.servers", broker.bootstrap_servers())
+        .create()
+        .unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let state = format!(r#"{{"applicationId":"jvm","sampleTimestamp":{}}}"#, now.as_millis());
+    let record =
+        rdkafka::producer::BaseRecord::to("sigma-app-instances").key("jvm").payload(&state);
+    producer.send(record).map_err(|(error, _)| error).unwrap();
+    rdkafka::producer::Producer::flush(&producer, std::time::Duration::from_secs(30)).unwrap();
+    let refused = load("");
+    assert_eq!(refused.status, 2, "{}", refused.stderr);
+    assert!(refused.stderr.contains("list of keywords"), "{}", refused.stderr);
+    assert_eq!(load("--no-jvm-safe").status, 0);
+}

@@ -7,9 +7,10 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use sigmill_parser::{Document, Rule};
+use sigmill_runtime::jvm_rules;
 use sigmill_runtime::properties::Properties;
 use sigmill_runtime::rule_files;
-use sigmill_runtime::rules_topic::{RulesTopic, StoredRule};
+use sigmill_runtime::rules_topic::{NewRule, RulesTopic, StoredRule};
 use sigmill_runtime::settings::kafka::KafkaSettings;
 use sigmill_runtime::settings::table;
 
@@ -53,6 +54,13 @@ enum RulesCommand {
         /// A folder of rules; may be given several times.
         #[arg(short, long = "dir", value_name = "DIR")]
         dirs: Vec<PathBuf>,
+        /// Write nothing if a JVM processor on the same topic would stop at one of the rules. Without
+        /// either flag this holds while such a processor tells its state on the instances topic.
+        #[arg(long)]
+        jvm_safe: bool,
+        /// Write whatever a JVM processor would make of it.
+        #[arg(long, conflicts_with = "jvm_safe")]
+        no_jvm_safe: bool,
     },
     /// List the rules on the topic, sorted by title.
     #[command(after_help = "Example:\n  sigmill rules list --bootstrap-server localhost:9092 \
@@ -130,8 +138,13 @@ struct Connection {
 pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
     log_from("error");
     match &args.command {
-        RulesCommand::Load { connection, files, dirs } => {
-            load(connection, &[files.as_slice(), dirs].concat())
+        RulesCommand::Load { connection, files, dirs, jvm_safe, no_jvm_safe } => {
+            let safety = match (jvm_safe, no_jvm_safe) {
+                (true, _) => Some(true),
+                (_, true) => Some(false),
+                _ => None,
+            };
+            load(connection, &[files.as_slice(), dirs].concat(), safety)
         }
         RulesCommand::List { connection, format } => list(connection, *format),
         RulesCommand::Get { connection, title } => get(connection, title),
@@ -140,11 +153,30 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
     }
 }
 
-fn load(connection: &Connection, paths: &[PathBuf]) -> Result<Exit, Failure> {
-    let topic = connection.open()?;
+/// `safety`: whether to spare a JVM processor; `None`: if one is alive.
+fn load(connection: &Connection, paths: &[PathBuf], safety: Option<bool>) -> Result<Exit, Failure> {
+    let place = connection.place()?;
     let loaded = rule_files::load(paths).or_exit(Exit::Usage)?;
     let (records, failed_count) = rule_records::records(&loaded);
-    let written_count = topic.load(&records).map_err(run_failure)?;
+    let faults: Vec<String> = match safety {
+        Some(false) => Vec::new(),
+        _ => records.iter().filter_map(rule_in).flat_map(|rule| jvm_rules::faults(&rule)).collect(),
+    };
+    let is_spared = !faults.is_empty()
+        && safety.unwrap_or_else(|| {
+            jvm_rules::is_jvm_alive_on(&place.kafka, &place.instances_topic, place.timeout)
+        });
+    if is_spared {
+        faults.iter().for_each(say);
+        return Err(Failure::Error(
+            Exit::Rules,
+            anyhow!(
+                "nothing is written: a JVM processor on the topic would stop at the above, at its next \
+                 start or at a record (--no-jvm-safe writes all the same)"
+            ),
+        ));
+    }
+    let written_count = place.rules_topic().load(&records).map_err(run_failure)?;
     say(format_args!("{} written, {failed_count} failed", counted(written_count as u64, "rule")));
     Ok(if failed_count > 0 || written_count == 0 { Exit::Rules } else { Exit::Fine })
 }
@@ -206,11 +238,17 @@ fn no_such_rules(titles: &[String]) -> Failure {
 
 /// The rule that a record holds, if it loads.
 fn rule_of(stored: &StoredRule) -> Option<Box<Rule>> {
-    sigmill_parser::parse_bytes(&stored.value).documents.into_iter().find_map(|document| {
-        match document {
-            Document::Rule(rule) => Some(rule),
-            _ => None,
-        }
+    first_rule(&stored.value)
+}
+
+fn rule_in(record: &NewRule) -> Option<Box<Rule>> {
+    first_rule(&record.value)
+}
+
+fn first_rule(value: &[u8]) -> Option<Box<Rule>> {
+    sigmill_parser::parse_bytes(value).documents.into_iter().find_map(|document| match document {
+        Document::Rule(rule) => Some(rule),
+        _ => None,
     })
 }
 
@@ -227,8 +265,26 @@ fn to_json(stored: &StoredRule) -> serde_json::Value {
     })
 }
 
+/// A rules topic, and what else is known of its cluster.
+struct Place {
+    kafka: KafkaSettings,
+    topic: String,
+    instances_topic: String,
+    timeout: Duration,
+}
+
+impl Place {
+    fn rules_topic(&self) -> RulesTopic {
+        RulesTopic::new(self.kafka.clone(), &self.topic, self.timeout)
+    }
+}
+
 impl Connection {
     fn open(&self) -> Result<RulesTopic, Failure> {
+        Ok(self.place()?.rules_topic())
+    }
+
+    fn place(&self) -> Result<Place, Failure> {
         let properties = match &self.command_config {
             None if self.bootstrap_server.is_some() => Properties::default(),
             named => properties_source::read(named.as_deref())?,
@@ -263,6 +319,9 @@ impl Connection {
         if let Some(problem) = problems.first() {
             return Err(Failure::Error(Exit::Usage, anyhow!("{}", problem.message)));
         }
-        Ok(RulesTopic::new(kafka, &topic, Duration::from_millis(self.timeout_ms)))
+        let instances_topic = written("sigma.app.topic")
+            .unwrap_or_else(|| table::key("sigma.app.topic").default.to_owned());
+        let timeout = Duration::from_millis(self.timeout_ms);
+        Ok(Place { kafka, topic, instances_topic, timeout })
     }
 }

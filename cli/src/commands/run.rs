@@ -77,6 +77,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     properties_source::ask(&mut properties, ask)?;
     let settings = Settings::from_properties(&properties).or_exit(Exit::Usage)?;
     log_from("info");
+    info!("Starting SigmaStreamsApp (sigmill {})", env!("CARGO_PKG_VERSION"));
+    let source = if properties_source::is_in_container() {
+        "environment variables"
+    } else {
+        "properties file"
+    };
+    info!("Initialize SigmaStreamsApp from {source}");
     let shutdown = stop_on_signals()?;
     let processor = match Processor::start(settings, shutdown.clone()) {
         Err(RunError::Stopped) => return Ok(Exit::Fine),
@@ -86,7 +93,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     while !shutdown.is_asked() {
         thread::sleep(POLL_INTERVAL);
         if Instant::now() >= status_at {
-            log_status(&processor.snapshot(), "The processor runs.");
+            let snapshot = processor.snapshot();
+            log_status(&snapshot, "The processor runs.");
+            info!("Number of matches {}", snapshot.counts.get(Metric::Detections));
             status_at += STATUS_INTERVAL;
         }
     }
