@@ -13,8 +13,10 @@ mod cpu_time;
 mod derived_events;
 mod frequencies;
 mod input;
+mod instructions;
 mod machine;
 mod made_events;
+mod quote;
 mod report;
 mod sample;
 mod sides;
@@ -125,6 +127,20 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Puts the tables of a run into a document, between its marks.
+    Quote {
+        /// The run's folder.
+        #[arg(long)]
+        run: PathBuf,
+        /// The document.
+        #[arg(long)]
+        document: PathBuf,
+    },
+    /// Runs a fixed small workload, for `cargo xtask instructions` to count.
+    Instructions {
+        /// Which one.
+        workload: String,
+    },
     /// Measures in a process of its own, for the suite.
     #[command(hide = true)]
     Probe {
@@ -173,6 +189,14 @@ fn main() -> anyhow::Result<()> {
                 made_events::write(&events, bytes, &mut std::io::BufWriter::new(file))?
             };
             println!("{count} events in {}", out.display());
+            Ok(())
+        }
+        Command::Quote { run, document } => {
+            println!("{} tables", quote::quote(&run, &document)?);
+            Ok(())
+        }
+        Command::Instructions { workload } => {
+            println!("{}", instructions::run(&workload)?);
             Ok(())
         }
         Command::CloneRules { rules, count, out } => clone_rules(&rules, count, &out),

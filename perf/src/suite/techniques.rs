@@ -24,13 +24,25 @@ pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {
     table.plot = Some(Plot::Bars(0));
     for setting in &context.settings {
         switched_off(context, setting, &mut table);
-        for isa in ["scalar", "sse2"] {
+        for isa in instruction_sets() {
             let (gb_per_s, ratio) = with_isa(context, setting, isa)?;
             let name = format!("{}, {isa} code", setting.name);
             table.row(name, 0.0, vec![Cell::Number(gb_per_s), Cell::Number(ratio)]);
         }
     }
     Ok(vec![table])
+}
+
+/// Those of `SIGMILL_ISA` that this machine has.
+fn instruction_sets() -> Vec<&'static str> {
+    let mut sets = vec!["scalar"];
+    #[cfg(target_arch = "x86_64")]
+    {
+        sets.push("sse2");
+        sets.extend(is_x86_feature_detected!("avx2").then_some("avx2"));
+        sets.extend(is_x86_feature_detected!("avx512bw").then_some("avx512"));
+    }
+    sets
 }
 
 fn switched_off(context: &Context, setting: &Setting, table: &mut Table) {
