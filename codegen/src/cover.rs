@@ -137,6 +137,7 @@ fn search_cost(field: FieldId, test: &Test) -> f64 {
     let cost = match test {
         Test::Contains(text) => short(text.bytes.len()),
         Test::Regex(regex) if regex.required.is_empty() => 0.1,
+        Test::Backtracking(_) => 1.0,
         Test::Compare { .. } | Test::TimePart { .. } | Test::Cidr { .. } => 0.01,
         _ => 0.0,
     };

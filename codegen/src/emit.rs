@@ -150,6 +150,7 @@ impl Emitter<'_> {
                     Test::Wildcard { .. } => 40,
                     Test::FieldRef { .. } => 60,
                     Test::Regex(_) => 200,
+                    Test::Backtracking(_) => 2_000,
                 };
                 if field == KEYWORDS { one * 30 } else { one }
             }

@@ -43,6 +43,7 @@ pub(crate) fn name(field: &str, test: &Test) -> Option<String> {
             ("wildcard", parts.collect::<String>().escape_debug().to_string())
         }
         Test::Regex(regex) => ("re", regex.pattern.escape_debug().to_string()),
+        Test::Backtracking(expression) => ("re", expression.escape_debug().to_string()),
         Test::Exists => ("exists", String::new()),
         Test::Compare { order, bound } => ("compare", format!("{order:?} {bound:?}")),
         Test::TimePart { part, order, bound } => ("time", format!("{part:?} {order:?} {bound}")),
@@ -61,6 +62,7 @@ fn guess(field: &str, test: &Test) -> f64 {
         Test::Contains(text) => literal(&text.bytes, 0.5),
         Test::Wildcard { parts, .. } => literal(longest(parts), 0.5),
         Test::Regex(regex) if regex.required.is_empty() => 0.3,
+        Test::Backtracking(_) => 0.3,
         Test::Regex(regex) => regex.required.iter().map(|text| literal(text, 0.5)).sum(),
         Test::Cidr { prefix, .. } => 0.2 / f64::from(*prefix + 1),
         Test::Compare { .. } | Test::TimePart { .. } | Test::Exists => 0.3,

@@ -9,8 +9,8 @@ pub(crate) mod explain;
 use std::collections::HashMap;
 
 use sigmill_engine::{
-    Decimal, FieldId, KEYWORDS, Order, Pattern as RegexPattern, PlanBuilder, Relation, Test, Text,
-    TimePart, WildcardPart, folded,
+    Decimal, FieldId, KEYWORDS, Order, Pattern as RegexPattern, PlanBuilder, Relation,
+    SEARCH_BYTES_MAX, SEARCH_STEPS_MAX, Test, Text, TimePart, WildcardPart, folded,
 };
 use sigmill_parser::{
     Block, Comparison, DetectionItem, Expr, FieldMapping, Part, Pattern, Predicate, Quantifier,
@@ -20,6 +20,10 @@ use sigmill_parser::{
 use crate::CompileError;
 use crate::regex_literals;
 use crate::tree::Tree;
+
+// The reference, which reads the parser's bounds, has to give up where the engine does.
+const _: () = assert!(SEARCH_BYTES_MAX == sigmill_parser::SEARCH_BYTES_MAX);
+const _: () = assert!(SEARCH_STEPS_MAX == sigmill_parser::SEARCH_STEPS_MAX);
 
 /// Deepest nesting of a condition.
 const DEPTH_MAX: usize = 512;
@@ -153,6 +157,7 @@ impl Lowering<'_> {
                 dot_all: regex.dot_all,
                 required: regex_literals::required(regex),
             }),
+            RuleTest::Backtracking(expression) => Test::Backtracking(expression.as_str().into()),
             RuleTest::Cidr(network) => {
                 Test::Cidr { address: network.network(), prefix: network.prefix_len() }
             }
@@ -172,6 +177,7 @@ impl Lowering<'_> {
     fn atom(&mut self, field: FieldId, test: Test) -> Result<Tree, CompileError> {
         let pattern = match &test {
             Test::Regex(regex) => regex.pattern.to_string(),
+            Test::Backtracking(expression) => expression.to_string(),
             _ => String::new(),
         };
         match self.builder.atom(field, test) {

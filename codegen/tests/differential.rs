@@ -27,13 +27,31 @@ fn cases() -> u32 {
     std::env::var("SIGMILL_PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(256)
 }
 
+/// What a rule detects, without the places, in which a rule and its printed form differ.
+fn without_places(rule: &Rule) -> String {
+    let text = format!("{:?}", rule.detection);
+    let mut parts = text.split("Span {");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |shown, part| shown + part.split_once('}').map_or(part, |(_, rest)| rest))
+}
+
+/// Reads a rule, and reads it again as it is printed.
 fn load(text: &str) -> Option<Arc<Rule>> {
     let mut options = ParseOptions::default();
     for (name, values) in rules::PLACEHOLDERS {
         let values = values.iter().map(|value| (*value).to_owned()).collect();
         options.placeholders.insert((*name).to_owned(), values);
     }
+    options.allows_backtracking = true;
     let parsed = sigmill_parser::parse_with(text, &options);
+    for document in &parsed.documents {
+        let Document::Rule(rule) = document else { panic!("not a rule: {document:?}") };
+        let again = sigmill_parser::parse_with(&rule.to_json(), &options);
+        let Some(Document::Rule(copy)) = again.documents.first() else {
+            panic!("what was written does not load: {:?}\n{text}", again.diagnostics)
+        };
+        assert_eq!(without_places(copy), without_places(rule), "{text}");
+    }
     let rule = parsed.documents.into_iter().next().map(|document| match document {
         Document::Rule(rule) => Arc::new(*rule),
         other => panic!("not a rule: {other:?}"),

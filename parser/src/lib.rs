@@ -15,6 +15,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backtracking;
 mod checks;
 mod cidr;
 mod collection;
@@ -51,7 +52,10 @@ pub use field_mapping::FieldMapping;
 pub use json_path::JsonPath;
 pub use modifier::Modifier;
 pub use pipeline::{Outcome, ParsedPipeline, Pipeline, Pipelines, UnmappedLogsource};
-pub use predicate::{Comparison, Number, Part, Pattern, Predicate, Regex, Relation, Test};
+pub use predicate::{
+    Comparison, Number, Part, Pattern, Predicate, Regex, Relation, SEARCH_BYTES_MAX,
+    SEARCH_STEPS_MAX, Test,
+};
 pub use rule::{
     Block, Condition, DetectionItem, DetectionSection, KafkaBlock, Level, Logsource, Rule,
     Selection, Value,
@@ -96,11 +100,19 @@ pub struct ParseOptions {
     /// Whether a rule with a placeholder that has no value here is read all the same, because
     /// [`Pipelines`] are to be applied to it; they refuse it if none of them has a value either.
     pub keeps_placeholders: bool,
+    /// Whether look-around, back references and what else has no linear-time meaning is taken, to be
+    /// searched for by backtracking within bounds.
+    pub allows_backtracking: bool,
 }
 
 impl Default for ParseOptions {
     fn default() -> Self {
-        Self { placeholders: BTreeMap::new(), is_whole_set: true, keeps_placeholders: false }
+        Self {
+            placeholders: BTreeMap::new(),
+            is_whole_set: true,
+            keeps_placeholders: false,
+            allows_backtracking: false,
+        }
     }
 }
 

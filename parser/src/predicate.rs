@@ -16,6 +16,11 @@ pub struct Predicate {
     pub values: Vec<Vec<Test>>,
 }
 
+/// So often may a search for [`Test::Backtracking`] go back and try another way.
+pub const SEARCH_STEPS_MAX: usize = 50_000;
+/// The longest text that is searched for [`Test::Backtracking`].
+pub const SEARCH_BYTES_MAX: usize = 16 << 10;
+
 /// One test of a field. Unless said otherwise it holds if it holds for one of the field's elements,
 /// and is false on a missing field.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,6 +57,10 @@ pub enum Test {
     },
     /// The expression is found somewhere in the element's text.
     Regex(Regex),
+    /// As before, for an expression with look-around, back references or the like, in the syntax of
+    /// `fancy-regex` with its flags in it. A search that needs more than [`SEARCH_STEPS_MAX`] steps, or of
+    /// a text of more than [`SEARCH_BYTES_MAX`] bytes, finds nothing.
+    Backtracking(String),
     /// The element's text is an address inside the network.
     Cidr(IpNet),
     /// The element's text equals (or begins, ends with, contains) an element of another field.

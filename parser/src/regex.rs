@@ -20,25 +20,37 @@ pub(crate) struct RegexFault {
     pub(crate) message: String,
     pub(crate) start: usize,
     pub(crate) end: usize,
+    /// Whether backtracking may give the expression a meaning.
+    pub(crate) needs_backtracking: bool,
 }
 
 /// Checks an expression and returns it in the syntax of `regex-syntax`.
 pub(crate) fn check(regex: &Regex) -> Result<Regex, RegexFault> {
-    let rewritten = rewrite(&regex.pattern)?;
+    let rewritten = rewrite(&regex.pattern);
     let hir = ParserBuilder::new()
         .case_insensitive(regex.ignore_case)
         .multi_line(regex.multi_line)
         .dot_matches_new_line(regex.dot_all)
         .nest_limit(200)
         .build()
-        .parse(&rewritten.text)
-        .map_err(|error| rewritten.fault(&error))?;
+        .parse(&rewritten.text);
+    if let Some(at) = rewritten.possessive {
+        return Err(RegexFault {
+            code: Code::BadRegex,
+            message: "regular expression: possessive quantifiers are not supported".to_owned(),
+            start: at.saturating_sub(1),
+            end: at + 1,
+            needs_backtracking: true,
+        });
+    }
+    let hir = hir.map_err(|error| rewritten.fault(&error))?;
     if size(&hir) > SIZE_MAX {
         return Err(RegexFault {
             code: Code::LimitRegex,
             message: "the regular expression grows too large: its repetitions multiply".to_owned(),
             start: 0,
             end: regex.pattern.len(),
+            needs_backtracking: false,
         });
     }
     Ok(Regex { pattern: rewritten.text, ..regex.clone() })
@@ -50,6 +62,8 @@ struct Rewritten {
     /// Offsets in `text` behind which everything has moved by one more byte.
     inserted: Vec<usize>,
     source_len: usize,
+    /// Where in the source the first possessive quantifier has its sign.
+    possessive: Option<usize>,
 }
 
 impl Rewritten {
@@ -78,16 +92,39 @@ impl Rewritten {
             start: self.source_offset(start),
             // An operator without an operand has an empty place; show the operator.
             end: self.source_offset(end.max(start + 1)),
+            needs_backtracking: matches!(error, regex_syntax::Error::Parse(error) if is_beyond(error.kind())),
         }
     }
 }
 
+/// What may be an expression of PCRE that has no linear-time meaning: look-around, back references, atomic
+/// groups, conditions, further escapes.
+fn is_beyond(kind: &regex_syntax::ast::ErrorKind) -> bool {
+    use regex_syntax::ast::ErrorKind as K;
+    matches!(
+        kind,
+        K::UnsupportedLookAround
+            | K::UnsupportedBackreference
+            | K::FlagUnrecognized
+            | K::EscapeUnrecognized
+    )
+}
+
+/// The expression for a backtracking search, with its flags in it, respelled as [`check`] does.
+pub(crate) fn respelled(regex: &Regex) -> String {
+    let flags = [(regex.ignore_case, 'i'), (regex.multi_line, 'm'), (regex.dot_all, 's')];
+    let flags: String = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect();
+    let text = rewrite(&regex.pattern).text;
+    if flags.is_empty() { text } else { format!("(?{flags}){text}") }
+}
+
 /// Respells what PCRE and `regex-syntax` read differently.
-fn rewrite(pattern: &str) -> Result<Rewritten, RegexFault> {
+fn rewrite(pattern: &str) -> Rewritten {
     let mut out = Rewritten {
         text: String::with_capacity(pattern.len()),
         inserted: Vec::new(),
         source_len: pattern.len(),
+        possessive: None,
     };
     let mut class = Bracket::Outside;
     // Whether the last thing was a quantifier, so that a further `+` makes it possessive.
@@ -142,12 +179,8 @@ fn rewrite(pattern: &str) -> Result<Rewritten, RegexFault> {
                 is_quantified = true;
             }
             (Bracket::Outside, '+') if was_quantified => {
-                return Err(RegexFault {
-                    code: Code::BadRegex,
-                    message: "regular expression: possessive quantifiers are not supported".into(),
-                    start: at.saturating_sub(1),
-                    end: at + 1,
-                });
+                out.possessive = out.possessive.or(Some(at));
+                out.text.push(c);
             }
             (Bracket::Outside, '*' | '+' | '?') => {
                 out.text.push(c);
@@ -176,7 +209,7 @@ fn rewrite(pattern: &str) -> Result<Rewritten, RegexFault> {
         }
         class = class.inside();
     }
-    Ok(out)
+    out
 }
 
 impl Rewritten {

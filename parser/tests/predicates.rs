@@ -55,6 +55,7 @@ fn test(test: &Test) -> String {
             format!("~{}~{flags}", regex.pattern)
         }
         Test::Cidr(network) => network.to_string(),
+        Test::Backtracking(expression) => format!("backtracking {expression}"),
         Test::TimePart { part, comparison, number } => format!("{part:?} {comparison:?} {number}"),
         Test::FieldRef { field, relation, cased } => format!("{relation:?} {field} {cased}"),
     }
@@ -131,6 +132,39 @@ fn lines_become_predicates() {
     ] {
         assert_eq!(shown(&item(line).predicate), expected, "{line}");
     }
+}
+
+#[test]
+fn a_setting_allows_what_has_no_linear_time_meaning() {
+    let mut options = ParseOptions::default();
+    options.allows_backtracking = true;
+    for (line, expected) in [
+        ("F|re: 'ab(?=c)d'", Ok("backtracking ab(?=c)d")),
+        (r"F|re|i|m: '(a)\<\1'", Ok(r"backtracking (?im)(a)[<]\1")),
+        ("F|re|s: 'a++.'", Ok("backtracking (?s)a++.")),
+        ("F|re: 'a+.'", Ok("~a+.~")),
+        ("F|re: '(?=a'", Err("nor by backtracking")),
+        ("F|re: '(?<=a+)b'", Err("nor by backtracking")),
+    ] {
+        let parsed = parsed(line, &options);
+        let shown = match parsed.documents.first() {
+            Some(Document::Rule(rule)) => match &rule.detection.selections[0].body {
+                Block::AllOf(blocks) => match &blocks[0] {
+                    Block::Item(item) => Ok(shown(&item.predicate)),
+                    other => panic!("{other:?}"),
+                },
+                other => panic!("{other:?}"),
+            },
+            _ => Err(parsed.diagnostics[0].help.clone().unwrap()),
+        };
+        match (shown, expected) {
+            (Ok(shown), Ok(expected)) => assert_eq!(shown, expected, "{line}"),
+            (Err(help), Err(part)) => assert!(help.contains(part), "{line}: {help}"),
+            (other, _) => panic!("{line}: {other:?}"),
+        }
+    }
+    let long = format!("F|re: '(?=a){}'", "b".repeat(5_000));
+    assert!(parsed(&long, &options).documents.is_empty());
 }
 
 #[test]

@@ -225,6 +225,9 @@ fn element_test(test: &Test, element: &Json) -> bool {
             time_part::holds(*part, *comparison, *number, text)
         }
         Test::Regex(regex) => text_of(element).is_some_and(|text| text::search(regex, text)),
+        Test::Backtracking(expression) => {
+            text_of(element).is_some_and(|text| text::search_backtracking(expression, text))
+        }
         Test::Cidr(network) => {
             let Json::Text(text) = element else { return false };
             text.parse().is_ok_and(|address: std::net::IpAddr| network.contains(&address))

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use regex_automata::meta;
 use regex_automata::util::syntax;
-use sigmill_parser::{Part, Pattern, Regex, Relation};
+use sigmill_parser::{Part, Pattern, Regex, Relation, SEARCH_BYTES_MAX, SEARCH_STEPS_MAX};
 
 /// Simple case folding of one character (Unicode's statuses C and S).
 fn fold(c: char) -> char {
@@ -75,6 +75,21 @@ pub(crate) fn search(regex: &Regex, text: &str) -> bool {
             meta::Regex::builder().syntax(syntax).build(&regex.pattern).ok()
         });
         entry.as_ref().is_some_and(|regex| regex.is_match(text))
+    })
+}
+
+/// Whether the expression is found somewhere in the text by backtracking within the bounds.
+pub(crate) fn search_backtracking(expression: &str, text: &str) -> bool {
+    thread_local! {
+        static COMPILED: RefCell<HashMap<String, Option<fancy_regex::Regex>>> = RefCell::default();
+    }
+    COMPILED.with_borrow_mut(|compiled| {
+        let entry = compiled.entry(expression.to_owned()).or_insert_with(|| {
+            let mut builder = fancy_regex::RegexBuilder::new(expression);
+            builder.backtrack_limit(SEARCH_STEPS_MAX).build().ok()
+        });
+        text.len() <= SEARCH_BYTES_MAX
+            && entry.as_ref().is_some_and(|regex| regex.is_match(text).unwrap_or(false))
     })
 }
 

@@ -72,6 +72,21 @@ fn regex() -> impl Strategy<Value = String> {
     .prop_map(str::to_owned)
 }
 
+/// Expressions that need backtracking, one of which gives up on texts that the records hold.
+fn beyond_linear() -> impl Strategy<Value = String> {
+    of(vec![
+        r"a(?=b)",
+        r"^(?!a)",
+        r"(?<=a)b",
+        r"(?<!b)a$",
+        r"(a|b)\1",
+        r"(?<x>ab?)\k<x>",
+        r"a++b",
+        r"(?>a|ab)b",
+        r"^(?:(a+)+)+\1x(?=c)",
+    ])
+}
+
 /// Modifiers that keep a text a text, and what may stand with all of them.
 fn text_modifiers() -> impl Strategy<Value = String> {
     let relation = prop::sample::select(vec!["", "|contains", "|startswith", "|endswith"]);
@@ -150,6 +165,8 @@ fn line() -> BoxedStrategy<(String, String)> {
         3 => scalar.prop_map(|v| (String::new(), v)),
         1 => number().prop_map(|v| ("|neq".into(), v)),
         2 => (regexes, regex()).prop_map(|(m, r)| (m, quote(&r))),
+        1 => (of(vec!["|re", "|re|i", "|re|neq", "|re|m|s"]), beyond_linear())
+            .prop_map(|(m, r)| (m, quote(&r))),
         1 => (regex(), regex()).prop_map(|(a, b)| ("|re|all".into(), list(&[a, b]))),
         1 => (compare, number()).prop_map(|(m, n)| (m, format!("[{n}, 3]"))),
         1 => any::<bool>().prop_map(|b| ("|exists".into(), b.to_string())),

@@ -13,7 +13,7 @@ pub(crate) fn word() -> impl Strategy<Value = String> {
             "K", "k", "\u{212a}", "ſ", "S", "s", "ß", "É", "é", "1", "10", "1.0", "01", "-1", "true",
             "FALSE", "null", "10.0.0.1", "10.0.1.9", "fe80::1", "2001:db8::7", "::ffff:10.0.0.1", "a\\b",
             "C:\\x\\ab.exe", "é😀b", "power  shell", "aPowerShellb", "xabababx", "\"q\"", "tab\tb",
-            "a\nb", "b\r\nab", "-enc", "/enc", "a —b", "a*b", "a?",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "a\nb", "b\r\nab", "-enc", "/enc", "a —b", "a*b", "a?",
         ]).prop_map(str::to_owned),
     ]
 }

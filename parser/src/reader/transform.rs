@@ -3,6 +3,7 @@
 use super::Reader;
 use super::chain::{Chain, Kind};
 use super::header::shorten;
+use crate::backtracking;
 use crate::cidr;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::encode;
@@ -18,6 +19,10 @@ use crate::yaml::{Node, Resolved};
 
 /// So many alternatives may one value have.
 pub(crate) const ALTERNATIVES_MAX: usize = 20_000;
+
+/// Help for an expression that has no linear-time meaning.
+const ONLY_BACKTRACKING: &str =
+    "write it without, or allow the bounded backtracking search (see the settings)";
 
 /// A scalar node as the value that its spelling makes of it.
 pub(crate) fn value(node: &Node) -> Option<Value> {
@@ -224,16 +229,32 @@ fn regexes(
     let is_as_written = expressions.first().is_some_and(|first| first == text);
     let mut tests = Vec::new();
     for pattern in expressions {
-        match regex::check(&Regex { pattern, ..flags.clone() }) {
+        let written = Regex { pattern, ..flags.clone() };
+        match regex::check(&written) {
             Ok(regex) => tests.push(Test::Regex(regex)),
             Err(fault) => {
+                let mut help = None;
+                if fault.needs_backtracking && !reader.options.allows_backtracking {
+                    help = Some(ONLY_BACKTRACKING.to_owned());
+                } else if fault.needs_backtracking {
+                    match backtracking::test(&written) {
+                        Ok(test) => {
+                            tests.push(test);
+                            continue;
+                        }
+                        Err(why) => help = Some(format!("nor by backtracking: {why}")),
+                    }
+                }
                 let span = if is_as_written {
                     reader.place(node, fault.start, fault.end)
                 } else {
                     node.span
                 };
                 let diagnostic = Diagnostic::error(fault.code, span).message(fault.message);
-                reader.report(diagnostic);
+                reader.report(match help {
+                    Some(help) => diagnostic.help(help),
+                    None => diagnostic,
+                });
                 return None;
             }
         }
