@@ -37,7 +37,8 @@ pub(crate) struct PlacedDocument {
     pub(crate) line: usize,
 }
 
-/// Loads and compiles. `time_field` is a field that the caller reads from events itself.
+/// Loads and compiles. `time_field` is a field that the caller reads from events itself;
+/// `allows_backtracking` takes regular expressions that have no linear-time meaning.
 ///
 /// # Errors
 /// A path cannot be read (usage); no rule is left, or one failed and `is_strict` (rules).
@@ -47,8 +48,10 @@ pub(crate) fn load(
     pipelines: &Pipelines,
     time_field: &str,
     is_strict: bool,
+    allows_backtracking: bool,
 ) -> Result<RuleSet, Failure> {
-    let options = pipelines::parse_options(pipelines);
+    let mut options = pipelines::parse_options(pipelines);
+    options.allows_backtracking = allows_backtracking;
     let mut loaded = rule_files::load_with(paths, &options).or_exit(Exit::Usage)?;
     let applied = pipelines::apply(pipelines, &mut loaded);
     let documents = loaded.document_list();

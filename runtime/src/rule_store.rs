@@ -13,7 +13,7 @@ use std::sync::Arc;
 use sigmill_codegen::{CompileOptions, compile};
 use sigmill_engine::window::WindowPlan;
 use sigmill_engine::{Plan, RuleId};
-use sigmill_parser::{Document, FieldMapping, LineIndex, Rule, parse_bytes};
+use sigmill_parser::{Document, FieldMapping, LineIndex, ParseOptions, Rule, parse_bytes_with};
 use tracing::info;
 
 use crate::detection::{Format, RulePosition, Template, shadowed_custom_fields, version_hash};
@@ -138,6 +138,8 @@ pub struct RuleStoreConfig {
     pub topic: String,
     /// Which rules are in force.
     pub filter: RuleFilter,
+    /// Whether regular expressions may need backtracking.
+    pub allows_backtracking: bool,
     /// Names that rules use → names that events have.
     pub field_mapping: FieldMapping,
     /// The shape of detections.
@@ -158,6 +160,7 @@ impl From<&Settings> for RuleStoreConfig {
         Self {
             topic: settings.rules_topic.clone(),
             filter: settings.rule_filter.clone(),
+            allows_backtracking: settings.allows_backtracking,
             field_mapping: settings.field_mapping.clone(),
             format: settings.output_format,
             output_topic: settings.output_topic.clone(),
@@ -215,7 +218,7 @@ impl RuleStore {
             }
             return None;
         };
-        let (rules, findings) = read(value);
+        let (rules, findings) = read(value, self.config.allows_backtracking);
         let key = match record.key {
             Some(key) => String::from_utf8_lossy(key).into_owned(),
             None => rules.first().map_or(String::new(), |rule| rule.title.node.clone()),
@@ -447,8 +450,10 @@ struct Finding {
 }
 
 /// The rules in a value, and what the parser says about it.
-fn read(value: &[u8]) -> (Vec<Arc<Rule>>, Vec<Finding>) {
-    let parsed = parse_bytes(value);
+fn read(value: &[u8], allows_backtracking: bool) -> (Vec<Arc<Rule>>, Vec<Finding>) {
+    let mut options = ParseOptions::default();
+    options.allows_backtracking = allows_backtracking;
+    let parsed = parse_bytes_with(value, &options);
     let text = String::from_utf8_lossy(value);
     let index = LineIndex::new(&text);
     let mut findings: Vec<Finding> = parsed
@@ -519,6 +524,7 @@ mod tests {
         RuleStore::new(RuleStoreConfig {
             topic: "rules".into(),
             filter,
+            allows_backtracking: false,
             field_mapping: FieldMapping::default(),
             format: Format::Confluent13,
             output_topic: "out".into(),

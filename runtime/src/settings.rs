@@ -80,6 +80,8 @@ pub struct Settings {
     pub rules_topic: String,
     pub rule_filter: RuleFilter,
     pub is_first_match: bool,
+    /// Whether regular expressions may need backtracking.
+    pub allows_backtracking: bool,
     pub field_mapping: FieldMapping,
     pub worker_count: usize,
     pub auto_offset_reset: String,
@@ -157,6 +159,7 @@ impl Settings {
             tag: reader.optional("sigmill.rule.filter.tag").map(|tag| tag.to_lowercase()),
         };
         let is_first_match = reader.boolean("sigma.rule.first.match");
+        let allows_backtracking = reader.boolean("sigmill.regex.backtracking");
         let field_mapping = reader.field_mapping();
         let worker_count = reader.number("num.stream.threads", 1, 1024);
         let auto_offset_reset = reader.one_of("auto.offset.reset", &["earliest", "latest"]);
@@ -209,6 +212,7 @@ impl Settings {
             rules_topic,
             rule_filter,
             is_first_match,
+            allows_backtracking,
             field_mapping,
             worker_count,
             auto_offset_reset,

@@ -151,3 +151,20 @@ fn hits(minutes: &[u32]) -> String {
     };
     minutes.iter().map(hit).collect()
 }
+
+#[test]
+fn regexes_beyond_the_linear_engine_need_a_flag_and_give_up_within_bounds() {
+    let image = r"Image|endswith: '\mimikatz.exe'";
+    let beyond = rule("Beyond", "b1").replace(image, r"Image|re: '^(?:(a+)+)+\1b(?=c)'");
+    let long = format!("{{\"Image\":\"{}\"}}\n", "a".repeat(60));
+    let sandbox = Sandbox::new()
+        .file("rules/beyond.yml", beyond)
+        .file(EVENTS, format!("{{\"Image\":\"aaabcd\"}}\n{long}"));
+    let outcome = sandbox.run("match --rules rules events.ndjson");
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(outcome.stderr.contains("beyond.yml:10:"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("backreferences are not supported"), "{}", outcome.stderr);
+    let outcome = sandbox.run("match --allow-backtracking-regex --rules rules events.ndjson");
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (0, "0\tb1\n"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("1 search given up"), "{}", outcome.stderr);
+}

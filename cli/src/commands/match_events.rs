@@ -65,6 +65,10 @@ pub(crate) struct MatchArgs {
     /// [default: its timespan, at most 5m].
     #[arg(long, value_name = "TIME", value_parser = milliseconds)]
     window_grace: Option<i64>,
+    /// Take regular expressions with look-around, back references or possessive quantifiers, searched by
+    /// backtracking. A search that needs too many steps finds nothing, and is counted.
+    #[arg(long)]
+    allow_backtracking_regex: bool,
     /// Exit with 1 if something matched.
     #[arg(long)]
     fail_on_match: bool,
@@ -82,8 +86,14 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
     let bar = progress::bytes(stored_bytes(&sources)?);
     let field_mapping = rule_set::load_field_mapping(args.field_mapping.as_ref())?;
     let pipelines = args.pipelines.load()?;
-    let rule_set =
-        rule_set::load(&args.rules, field_mapping, &pipelines, &args.time_field, args.strict)?;
+    let rule_set = rule_set::load(
+        &args.rules,
+        field_mapping,
+        &pipelines,
+        &args.time_field,
+        args.strict,
+        args.allow_backtracking_regex,
+    )?;
     let windows = file_windows(args, &rule_set);
 
     let mut config = MatchFilesConfig::default();
@@ -109,6 +119,7 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
         other => other.or_exit(Exit::Usage)?,
     };
     report(&summary, &sources);
+    report_given_up(&rule_set);
     if !rule_set.windows.is_empty() {
         report_windows(&summary.windows, &args.time_field);
     }
@@ -196,6 +207,14 @@ fn report(summary: &Summary, sources: &[Source]) {
     let unnamed = summary.refused_count() - summary.refused_first.len() as u64;
     if unnamed > 0 {
         say(format_args!("  and {unnamed} more"));
+    }
+}
+
+/// Which expressions were not searched for to the end, on standard error.
+fn report_given_up(rule_set: &RuleSet) {
+    for (expression, count) in rule_set.plan.searches_given_up() {
+        let searches = if count == 1 { "1 search".to_owned() } else { format!("{count} searches") };
+        say(format_args!("{searches} given up, taken as no match: `{expression}`"));
     }
 }
 

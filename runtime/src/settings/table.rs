@@ -55,6 +55,8 @@ keys! {
         "Only rules that have this tag, or one below it (`attack.execution`, `attack.t1059`), in any case.";
     "sigma.rule.first.match", "true or false", "false",
         "One detection a record at most: of the matching rules the one with the lowest title, bytewise.";
+    "sigmill.regex.backtracking", "true or false", "false",
+        "Take rules with look-around, back references or possessive quantifiers, searched by backtracking within bounds; a search that reaches one finds nothing.";
     "field.mapping.file", "a readable YAML file with a `fieldmappings` map", UNSET,
         "Names that rules use → names that the events have.";
     "num.stream.threads", "a whole number from 1 to 1024", "1",
