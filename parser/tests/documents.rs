@@ -195,6 +195,17 @@ fn old_aggregations_are_typed_and_need_a_timeframe() {
 }
 
 #[test]
+fn near_is_refused_with_a_reason() {
+    let parsed = parse(
+        "title: t\nlogsource: {category: c}\ndetection:\n  a: {A: 1}\n  b: {B: 1}\n  timeframe: 1m\n  \
+         condition: a | near b\n",
+    );
+    assert!(parsed.documents.is_empty());
+    assert_eq!(parsed.diagnostics[0].code, Code::ConditionObsolete);
+    assert!(parsed.diagnostics[0].help.as_ref().unwrap().contains("`near` is not evaluated"));
+}
+
+#[test]
 fn collections_give_and_take() {
     let parsed = parse(
         "action: global\ntitle: g\nlogsource: {category: test}\ndetection:\n  common: {K: v}\n  \

@@ -76,6 +76,11 @@ pub(crate) fn read(
             .message("aggregations behind a pipe are obsolete")
             .help("write a correlation rule (`correlation: type: event_count …`)");
         match aggregation::read(text, pipe.end, &place) {
+            Ok(None) => {
+                obsolete = obsolete.help(
+                    "`near` is not evaluated; write a correlation rule (`type: temporal`) over rules",
+                );
+            }
             Ok(read) => aggregation = read,
             Err(fault) => findings.push(fault.diagnostic(place)),
         }
