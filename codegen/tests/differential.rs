@@ -91,7 +91,7 @@ static EXERCISED: std::sync::Mutex<Exercised> =
 #[test]
 fn plan_is_reference() {
     agree();
-    let exercised = EXERCISED.lock().unwrap();
+    let exercised = EXERCISED.lock().expect("nothing panics under the lock");
     let share = exercised.matched as f64 / exercised.decided as f64;
     println!(
         "{} decisions, {:.1} % matches, {} rules refused",
@@ -113,7 +113,7 @@ proptest! {
     ) {
         let generated = rules.len();
         let rules: Vec<Arc<Rule>> = rules.iter().filter_map(|text| load(text)).collect();
-        EXERCISED.lock().unwrap().refused += (generated - rules.len()) as u64;
+        EXERCISED.lock().expect("nothing panics under the lock").refused += (generated - rules.len()) as u64;
         let mapping = FieldMapping::parse(MAPPING).expect("the mapping can be read");
         let compiled = compile(
             &rules,
@@ -136,7 +136,7 @@ proptest! {
                         wanted.push((source as u32, condition as u32));
                     }
                 }
-                let mut exercised = EXERCISED.lock().unwrap();
+                let mut exercised = EXERCISED.lock().expect("nothing panics under the lock");
                 exercised.decided += rules.len() as u64;
                 exercised.matched += wanted.len() as u64;
                 drop(exercised);

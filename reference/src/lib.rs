@@ -77,17 +77,15 @@ impl Reading<'_> {
     /// A field that the mapping sends to several names holds if one of them does.
     fn item(&self, item: &DetectionItem) -> bool {
         match &item.field {
-            None => self.predicate(&item.predicate, Some(keyword_values(self.event))),
-            Some(field) => self
-                .mapping
-                .targets(&field.node)
-                .iter()
-                .any(|target| self.predicate(&item.predicate, look_up(self.event, target))),
+            None => self.predicate(&item.predicate, Some(&keyword_values(self.event))),
+            Some(field) => self.mapping.targets(&field.node).iter().any(|target| {
+                self.predicate(&item.predicate, look_up(self.event, target).as_deref())
+            }),
         }
     }
 
-    fn predicate(&self, predicate: &Predicate, field: Option<Vec<&Json>>) -> bool {
-        let value = |tests: &Vec<Test>| tests.iter().any(|test| self.test(test, field.as_deref()));
+    fn predicate(&self, predicate: &Predicate, field: Option<&[&Json]>) -> bool {
+        let value = |tests: &Vec<Test>| tests.iter().any(|test| self.test(test, field));
         let held = match predicate.all {
             true => predicate.values.iter().all(value),
             false => predicate.values.iter().any(value),
