@@ -18,6 +18,7 @@ mod records;
 mod restart;
 mod rules_topic;
 mod start;
+mod takeover;
 
 /// A test per broker for a scenario that takes a `Bed`.
 macro_rules! on_both_brokers {
