@@ -189,5 +189,7 @@ fn spelled(test: &Test) -> (&'static str, String) {
         Test::Exists => ("exists", String::new()),
         Test::Null => ("null", String::new()),
         Test::FieldRef { .. } => ("fieldref", String::new()),
+        #[allow(unreachable_patterns, reason = "a test of another kind is shown as it is")]
+        other => ("test", format!("{other:?}")),
     }
 }

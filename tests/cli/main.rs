@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // Helpers of tests fail by panicking too.
 
+mod bench;
 mod demo;
 mod documents;
+mod explain;
 mod explain_event;
 #[cfg(unix)]
 mod launchers;

@@ -18,6 +18,8 @@ fn every_command_has_help_with_an_example() {
         "rules list",
         "rules get",
         "rules delete",
+        "rules explain",
+        "bench",
     ] {
         let outcome = sandbox.run(&format!("{command} --help"));
         assert_eq!(outcome.status, 0, "{command}");
