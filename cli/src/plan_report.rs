@@ -3,7 +3,7 @@
 //! In: a plan. Out: plain data for `sigmill rules explain` to print. Costs are estimates: how often an
 //! atom holds is what the compiler itself assumes when it chooses.
 
-use sigmill_engine::{AtomView, FieldId, KEYWORDS, Plan, RuleId, Test};
+use sigmill_engine::{AtomView, FieldId, KEYWORDS, Op, Plan, RuleId, Test};
 
 /// How an atom is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,12 +143,18 @@ pub(crate) fn rules(plan: &Plan) -> Vec<RuleReport> {
         reports[rule.0 as usize].is_always = true;
         reports[rule.0 as usize].rate = 1.0;
     }
+    let group_sizes = plan.group_sizes();
     for report in &mut reports {
         report.rate = report.rate.min(1.0);
         for op in plan.program(report.id) {
-            if let sigmill_engine::Op::Test(atom) = op {
-                report.tests += 1;
-                report.tests_lazy += usize::from(!atoms[atom.0 as usize].is_eager);
+            match op {
+                Op::Test(atom) => {
+                    report.tests += 1;
+                    report.tests_lazy += usize::from(!atoms[atom.0 as usize].is_eager);
+                }
+                // Groups are of atoms that are searched for.
+                Op::TestGroup(group) => report.tests += group_sizes[group.0 as usize],
+                _ => {}
             }
         }
     }

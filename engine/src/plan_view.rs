@@ -43,6 +43,15 @@ impl Plan {
         })
     }
 
+    /// How many predicates each group has, by its id.
+    pub fn group_sizes(&self) -> Vec<usize> {
+        let mut sizes = vec![0; self.group_count];
+        for atom in 0..self.atoms.len() as u32 {
+            self.groups_of.get(atom).iter().for_each(|group| sizes[group.0 as usize] += 1);
+        }
+        sizes
+    }
+
     /// The condition of a rule.
     pub fn program(&self, rule: RuleId) -> &[Op] {
         self.programs.get(rule.0)
