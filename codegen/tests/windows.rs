@@ -25,8 +25,10 @@ fn cases() -> u32 {
 
 /// Rules that share events: one of them has two conditions, one may aggregate.
 fn base_rules() -> impl Strategy<Value = String> {
-    let function =
-        prop::sample::select(vec!["count()", "count(V)", "min(N)", "max(N)", "avg(N)", "sum(N)"]);
+    // Correlations have no least and greatest values, so that these come from here alone.
+    let function = prop::sample::select(vec![
+        "count()", "count(V)", "min(N)", "min(N)", "min(N)", "max(N)", "max(N)", "avg(N)", "sum(N)",
+    ]);
     let group = prop::sample::select(vec!["", " by U", " by U, H"]);
     let relation = prop::sample::select(vec![">", ">=", "<", "<=", "==", "!="]);
     let aggregation = (function, group, relation, 0u32..5)
@@ -250,7 +252,7 @@ fn windows_agree_with_the_reference() {
         ] {
             for emit in [Emit::Early, Emit::Final, Emit::Every] {
                 let count = exercised.by_kind.get(&format!("{kind} {emit:?}")).copied();
-                assert!(count.unwrap_or(0) > 10, "{kind} {emit:?}: {count:?}");
+                assert!(count.unwrap_or(0) > exercised.cases / 256, "{kind} {emit:?}: {count:?}");
             }
         }
     }
