@@ -7,5 +7,6 @@ pub(crate) mod explain_event;
 pub(crate) mod fields;
 pub(crate) mod lint;
 pub(crate) mod match_events;
+pub(crate) mod migrate;
 pub(crate) mod rules;
 pub(crate) mod run;

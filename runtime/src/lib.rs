@@ -23,6 +23,7 @@ pub mod embedded_broker;
 pub mod emit;
 pub mod extraction;
 mod instances;
+pub mod jvm_meaning;
 pub mod jvm_rules;
 pub mod latency;
 pub mod match_files;

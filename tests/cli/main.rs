@@ -13,6 +13,7 @@ mod lint;
 mod match_inputs;
 mod match_output;
 mod match_rules;
+mod migrate;
 mod pipelines;
 mod rules;
 mod run;
