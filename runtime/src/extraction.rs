@@ -10,7 +10,10 @@ use std::sync::Arc;
 use regex_automata::meta;
 use regex_automata::util::syntax;
 use sigmill_codegen::plan_fields;
-use sigmill_engine::{FieldId, FieldText, Matcher, Plan, REGEX_BYTES_MAX, ValueKind};
+use sigmill_engine::{
+    FieldId, FieldText, Matcher, Plan, REGEX_BYTES_MAX, SEARCH_BYTES_MAX, SEARCH_STEPS_MAX,
+    ValueKind,
+};
 use sigmill_parser::{Block, DetectionItem, FieldMapping, Regex, Rule, Test};
 
 use crate::detection::{Extract, write_text};
@@ -30,8 +33,15 @@ pub struct Extraction {
 #[derive(Debug)]
 struct Capture {
     fields: Vec<String>,
-    regex: meta::Regex,
+    expression: Expression,
     groups: Vec<(usize, Arc<str>)>,
+}
+
+#[derive(Debug)]
+enum Expression {
+    Linear(meta::Regex),
+    /// With look-around and the like, within the engine's bounds.
+    Backtracking(fancy_regex::Regex),
 }
 
 impl Extraction {
@@ -67,14 +77,18 @@ impl Extraction {
             return;
         }
         for test in item.predicate.values.iter().flatten() {
-            let Test::Regex(regex) = test else { continue };
             // One that does not compile is refused with its rule.
-            let Some(regex) = compile(regex) else { continue };
-            let names = regex.group_info().pattern_names(regex_automata::PatternID::ZERO);
-            let groups: Vec<(usize, Arc<str>)> =
-                names.enumerate().filter_map(|(at, name)| Some((at, name?.into()))).collect();
+            let expression = match test {
+                Test::Regex(regex) => compile(regex).map(Expression::Linear),
+                Test::Backtracking(text) => {
+                    compile_backtracking(text).map(Expression::Backtracking)
+                }
+                _ => None,
+            };
+            let Some(expression) = expression else { continue };
+            let groups = expression.groups();
             if !groups.is_empty() {
-                self.captures.push(Capture { fields: fields.clone(), regex, groups });
+                self.captures.push(Capture { fields: fields.clone(), expression, groups });
             }
         }
     }
@@ -130,16 +144,50 @@ impl Reads {
     }
 }
 
+impl Expression {
+    /// The named groups: number and name.
+    fn groups(&self) -> Vec<(usize, Arc<str>)> {
+        let named = |(at, name): (usize, Option<&str>)| Some((at, name?.into()));
+        match self {
+            Self::Linear(regex) => {
+                let names = regex.group_info().pattern_names(regex_automata::PatternID::ZERO);
+                names.enumerate().filter_map(named).collect()
+            }
+            Self::Backtracking(regex) => {
+                regex.capture_names().enumerate().filter_map(named).collect()
+            }
+        }
+    }
+
+    /// The texts of groups, if the expression matches.
+    fn captures(&self, text: &[u8], groups: &[(usize, Arc<str>)]) -> Option<Vec<Option<String>>> {
+        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        match self {
+            Self::Linear(regex) => {
+                let mut captures = regex.create_captures();
+                regex.captures(text, &mut captures);
+                captures.is_match().then(|| {
+                    let span = |(group, _): &(usize, _)| captures.get_group(*group);
+                    groups.iter().map(|group| Some(shown(&text[span(group)?.range()]))).collect()
+                })
+            }
+            Self::Backtracking(regex) => {
+                let text = std::str::from_utf8(text).ok()?;
+                if text.len() > SEARCH_BYTES_MAX {
+                    return None;
+                }
+                let captures = regex.captures(text).ok()??;
+                let found = |(group, _): &(usize, _)| captures.get(*group);
+                Some(groups.iter().map(|group| Some(found(group)?.as_str().to_owned())).collect())
+            }
+        }
+    }
+}
+
 impl Capture {
     fn take(&self, text: &[u8], extract: &mut Extract) -> bool {
-        let mut captures = self.regex.create_captures();
-        self.regex.captures(text, &mut captures);
-        if !captures.is_match() {
-            return false;
-        }
-        for (group, name) in &self.groups {
-            let span = captures.get_group(*group);
-            let value = span.map(|span| String::from_utf8_lossy(&text[span.range()]).into_owned());
+        let Some(values) = self.expression.captures(text, &self.groups) else { return false };
+        for ((_, name), value) in self.groups.iter().zip(values) {
             match extract.captures.iter_mut().find(|(known, _)| known == name) {
                 Some((_, known)) => *known = value.or(known.take()),
                 None => extract.captures.push((Arc::clone(name), value)),
@@ -203,6 +251,12 @@ fn compile(regex: &Regex) -> Option<meta::Regex> {
     meta::Regex::builder().syntax(syntax).configure(config).build(&regex.pattern).ok()
 }
 
+fn compile_backtracking(expression: &str) -> Option<fancy_regex::Regex> {
+    let mut builder = fancy_regex::RegexBuilder::new(expression);
+    builder.backtrack_limit(SEARCH_STEPS_MAX).delegate_size_limit(REGEX_BYTES_MAX);
+    builder.build().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +265,16 @@ mod tests {
     use sigmill_parser::Document;
 
     fn extract(rule: &str, mapping: &str, event: &str) -> Extract {
-        let parsed = sigmill_parser::parse(rule);
+        extract_with(rule, mapping, event, &sigmill_parser::ParseOptions::default())
+    }
+
+    fn extract_with(
+        rule: &str,
+        mapping: &str,
+        event: &str,
+        options: &sigmill_parser::ParseOptions,
+    ) -> Extract {
+        let parsed = sigmill_parser::parse_with(rule, options);
         let Some(Document::Rule(rule)) = parsed.documents.into_iter().next() else {
             panic!("{:?}", parsed.diagnostics)
         };
@@ -258,6 +321,16 @@ mod tests {
         assert_eq!(captures(&found), [("user", Some("ann"))]);
         let found = extract(rule, "", r#"{"a":"user=ann","b":"for bob"}"#);
         assert_eq!(captures(&found), [("user", Some("bob"))]);
+    }
+
+    #[test]
+    fn groups_of_expressions_that_backtrack_are_found() {
+        let mut options = sigmill_parser::ParseOptions::default();
+        options.allows_backtracking = true;
+        let text = "title: T\nlogsource: {product: x}\ndetection:\n  \
+                    s: {a|re: '(?<user>\\w+)(?=@)'}\n  condition: s\n";
+        let found = extract_with(text, "", r#"{"a":"mail from ann@example.org"}"#, &options);
+        assert_eq!(captures(&found), [("user", Some("ann"))]);
     }
 
     #[test]

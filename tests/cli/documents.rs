@@ -99,6 +99,53 @@ fn the_sample_properties_and_mapping_are_valid() {
     assert_eq!(mapping.targets("User"), ["user.name", "winlog.event_data.User"]);
 }
 
+#[test]
+fn the_configurations_for_users_of_the_jvm_processor_are_valid() {
+    let folder = workspace_root().join("config/confluent");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "properties") {
+            let settings = Settings::from_properties(&Properties::read(&path).unwrap()).unwrap();
+            assert_eq!(settings.warnings, Vec::<String>::new(), "{}", path.display());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 3);
+    // The variables of each processor in the compose file are settings.
+    let compose = read("config/confluent/docker-compose.yml");
+    let processors: Vec<&str> = compose.split("image: sigmill").skip(1).collect();
+    assert_eq!(processors.len(), 2);
+    for processor in processors {
+        let variables = processor.lines().filter(|line| line.starts_with("      "));
+        let variables = variables
+            .filter_map(|line| line.trim().split_once(": "))
+            .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()));
+        let mut properties = Properties::default();
+        properties.take_environment(variables);
+        let settings = Settings::from_properties(&properties).unwrap();
+        assert_eq!(settings.warnings, Vec::<String>::new());
+    }
+}
+
+/// The kinds that `sigmill migrate` prints can be looked up.
+#[test]
+fn the_migration_page_names_every_kind_of_difference() {
+    let page = read("docs/MIGRATION.md");
+    let source = read("runtime/src/jvm_meaning.rs");
+    let kinds: Vec<&str> = source
+        .split("self.add(\"")
+        .chain(source.split("found.add(\""))
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|kind| kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-'))
+        .collect();
+    assert!(kinds.len() > 15, "{kinds:?}");
+    for kind in kinds {
+        assert!(page.contains(&format!("[{kind}]")), "docs/MIGRATION.md lacks [{kind}]");
+    }
+}
+
 /// Names in a map have to lead somewhere.
 #[test]
 fn every_file_that_the_architecture_page_names_exists() {

@@ -92,6 +92,7 @@ fn settings_report(properties: &Properties, settings: Option<&Settings>) -> Stri
                 .map_or(warning.as_str(), |(_, said)| said),
             None if key == "bootstrap.server" => "read as bootstrap.servers",
             None if is_own => "read as it is",
+            None if settings.is_none() => "not judged before the error below is mended",
             None => "passed on to the Kafka clients",
         };
         report += &format!("  {key}: {becomes}\n");
