@@ -172,6 +172,7 @@ fn scripts_find_the_properties_file_by_sourcing() {
         .env_remove("SIGMAPROPS")
         .output()
         .unwrap();
-    let expected = format!("{}/home/.config/\n", sandbox.path().display());
+    let folder = sandbox.path().join("home").join(".config");
+    let expected = format!("{}/\n", folder.display());
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
 }

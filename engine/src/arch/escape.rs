@@ -14,14 +14,15 @@ pub(crate) struct StringMasks {
     pub(crate) controls: u64,
 }
 
-/// Finds a string's end block by block (see [`ReadKernel::string_end`](super::ReadKernel::string_end));
-/// `masks` is the kernel's.
+/// A kernel that looks at sixty-four bytes at once. Its function has to be `#[inline(always)]`, as a
+/// closure could not be: compiled by itself it would lack the kernel's instructions.
+pub(crate) trait BlockKernel {
+    fn masks(block: &[u8; 64]) -> StringMasks;
+}
+
+/// Finds a string's end block by block (see [`ReadKernel::string_end`](super::ReadKernel::string_end)).
 #[inline(always)]
-pub(crate) fn string_end(
-    bytes: &[u8],
-    start: usize,
-    masks: impl Fn(&[u8; 64]) -> StringMasks,
-) -> Option<StringEnd> {
+pub(crate) fn string_end<K: BlockKernel>(bytes: &[u8], start: usize) -> Option<StringEnd> {
     let mut at = start;
     let mut escapes = EscapeState::default();
     loop {
@@ -34,7 +35,7 @@ pub(crate) fn string_end(
                 &tail
             }
         };
-        let masks = masks(block);
+        let masks = K::masks(block);
         if masks.slashes == 0 && escapes.carry == 0 {
             let special = masks.quotes | masks.controls;
             if special != 0 {

@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
 };
 
-use crate::arch::escape::{StringMasks, string_end};
+use crate::arch::escape::{BlockKernel, StringMasks, string_end};
 use crate::arch::{FINGERPRINT, ReadKernel, StringEnd, Task, TeddyMasks, scalar};
 use crate::shape::{TOKEN_BYTES, Token};
 
@@ -53,8 +53,7 @@ impl Avx2 {
 impl ReadKernel for Avx2 {
     #[inline(always)]
     fn string_end(bytes: &[u8], start: usize) -> Option<StringEnd> {
-        // SAFETY: callers are inside `Avx2::run`, which only a value of `Avx2` can reach.
-        string_end(bytes, start, |block| unsafe { masks(block) })
+        string_end::<Self>(bytes, start)
     }
 
     #[inline(always)]
@@ -75,29 +74,30 @@ impl ReadKernel for Avx2 {
     }
 }
 
-/// # Safety
-/// The CPU has AVX2.
-#[inline(always)]
-unsafe fn masks(block: &[u8; 64]) -> StringMasks {
-    let mut masks = StringMasks { quotes: 0, slashes: 0, controls: 0 };
-    for half in 0..2 {
-        // SAFETY: the block has thirty-two bytes at each half; the CPU has AVX2.
-        let (quotes, slashes, controls) = unsafe {
-            let v = _mm256_loadu_si256(block.as_ptr().add(32 * half).cast::<__m256i>());
-            let quotes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'"' as i8));
-            let slashes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'\\' as i8));
-            let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
-            (
-                _mm256_movemask_epi8(quotes) as u32,
-                _mm256_movemask_epi8(slashes) as u32,
-                _mm256_movemask_epi8(controls) as u32,
-            )
-        };
-        masks.quotes |= u64::from(quotes) << (32 * half);
-        masks.slashes |= u64::from(slashes) << (32 * half);
-        masks.controls |= u64::from(controls) << (32 * half);
+impl BlockKernel for Avx2 {
+    #[inline(always)]
+    fn masks(block: &[u8; 64]) -> StringMasks {
+        let mut masks = StringMasks { quotes: 0, slashes: 0, controls: 0 };
+        for half in 0..2 {
+            // SAFETY: the block has thirty-two bytes at each half; callers are inside `Avx2::run`,
+            // which only a value of `Avx2` can reach.
+            let (quotes, slashes, controls) = unsafe {
+                let v = _mm256_loadu_si256(block.as_ptr().add(32 * half).cast::<__m256i>());
+                let quotes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'"' as i8));
+                let slashes = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(b'\\' as i8));
+                let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(0x1f)), v);
+                (
+                    _mm256_movemask_epi8(quotes) as u32,
+                    _mm256_movemask_epi8(slashes) as u32,
+                    _mm256_movemask_epi8(controls) as u32,
+                )
+            };
+            masks.quotes |= u64::from(quotes) << (32 * half);
+            masks.slashes |= u64::from(slashes) << (32 * half);
+            masks.controls |= u64::from(controls) << (32 * half);
+        }
+        masks
     }
-    masks
 }
 
 /// # Safety

@@ -7,7 +7,7 @@ use std::arch::x86_64::{
     _mm512_storeu_si512, _mm512_test_epi8_mask,
 };
 
-use crate::arch::escape::{StringMasks, string_end};
+use crate::arch::escape::{BlockKernel, StringMasks, string_end};
 use crate::arch::{FINGERPRINT, ReadKernel, StringEnd, Task, TeddyMasks, scalar};
 use crate::shape::{TOKEN_BYTES, Token};
 
@@ -53,18 +53,7 @@ impl Avx512 {
 impl ReadKernel for Avx512 {
     #[inline(always)]
     fn string_end(bytes: &[u8], start: usize) -> Option<StringEnd> {
-        string_end(bytes, start, |block| {
-            // SAFETY: callers are inside `Avx512::run`, which only a value of `Avx512` can reach; the
-            // block has sixty-four bytes.
-            unsafe {
-                let v = _mm512_loadu_si512(block.as_ptr().cast::<__m512i>());
-                StringMasks {
-                    quotes: _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'"' as i8)),
-                    slashes: _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'\\' as i8)),
-                    controls: _mm512_cmplt_epu8_mask(v, _mm512_set1_epi8(0x20)),
-                }
-            }
-        })
+        string_end::<Self>(bytes, start)
     }
 
     #[inline(always)]
@@ -81,6 +70,22 @@ impl ReadKernel for Avx512 {
                 token.len > 0 && (same | (u64::MAX << token.len) as u32) == u32::MAX
             }
             None => scalar::has_token(bytes, at, token),
+        }
+    }
+}
+
+impl BlockKernel for Avx512 {
+    #[inline(always)]
+    fn masks(block: &[u8; 64]) -> StringMasks {
+        // SAFETY: callers are inside `Avx512::run`, which only a value of `Avx512` can reach; the
+        // block has sixty-four bytes.
+        unsafe {
+            let v = _mm512_loadu_si512(block.as_ptr().cast::<__m512i>());
+            StringMasks {
+                quotes: _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'"' as i8)),
+                slashes: _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(b'\\' as i8)),
+                controls: _mm512_cmplt_epu8_mask(v, _mm512_set1_epi8(0x20)),
+            }
         }
     }
 }
