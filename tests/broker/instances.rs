@@ -31,7 +31,15 @@ fn the_state_is_told_without_secrets_and_ends_with_a_tombstone(bed: &Bed) {
         ("ssl.key.password", "geheim"),
         ("sasl.password", "geheim"),
     ]);
-    let counted = |record: &Record| record.json()["numMatches"] == 1;
+    let tasks = |state: &Value| -> i32 {
+        let threads = state["threadMetadata"].as_array().unwrap().iter();
+        threads.map(|thread| thread["numTasks"].as_str().unwrap().parse::<i32>().unwrap()).sum()
+    };
+    // In the middle of a rebalance a partition may be nobody's.
+    let counted = |record: &Record| {
+        let state = record.json();
+        state["numMatches"] == 1 && tasks(&state) == 3
+    };
     let records = bed.read_until(&["apps"], |records| records.iter().any(counted));
     let last = records.iter().rev().find(|record| counted(record)).unwrap();
     assert_eq!(last.key.as_deref(), Some(bed.group()));
@@ -53,9 +61,6 @@ fn the_state_is_told_without_secrets_and_ends_with_a_tombstone(bed: &Bed) {
     assert_eq!(properties["sigma_rule_filter_product"], "test");
     let threads = state["threadMetadata"].as_array().unwrap();
     assert_eq!(threads.len(), 2);
-    let tasks: i32 =
-        threads.iter().map(|t| t["numTasks"].as_str().unwrap().parse::<i32>().unwrap()).sum();
-    assert_eq!(tasks, 3, "{state}");
     assert_eq!(state["sampleTimestampHr"].as_str().unwrap().len(), "2023-06-21 03:55:49".len());
     assert!(state["applicationInstanceId"].as_str().unwrap().starts_with(bed.group()));
     for record in &records {
