@@ -51,6 +51,8 @@ fn sigterm_and_sigint_stop_it_with_status_0() {
         let mut child = Command::new(env!("CARGO_BIN_EXE_sigmill"))
             .args(["run", "p.properties"])
             .current_dir(sandbox.path())
+            .env("HOME", sandbox.path())
+            .env("SIGMILL_CONTAINER", "false")
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

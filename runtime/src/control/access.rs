@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use crate::run_error::RunError;
 use crate::settings::AdminSettings;
 
@@ -31,16 +33,24 @@ pub(super) struct Access {
 }
 
 impl Access {
-    /// Reads the token, or makes it.
+    /// Reads the token, or makes it. Without a file that was asked for nobody knows the token, and what
+    /// needs one is closed: no reason not to start.
     ///
     /// # Errors
-    /// The token's file cannot be read or made.
+    /// The token's file was asked for and cannot be read or made.
     pub(super) fn new(settings: &AdminSettings, ip: IpAddr) -> Result<Self, RunError> {
-        let path = match &settings.token_file {
-            Some(path) => path.clone(),
-            None => default_token_file(),
+        let token = match &settings.token_file {
+            Some(path) => {
+                token(path).map_err(|error| RunError::Token { path: path.clone(), error })?
+            }
+            None => {
+                let path = default_token_file();
+                token(&path).or_else(|error| {
+                    warn!(path = %path.display(), %error, "No file for the token; nobody can write over HTTP.");
+                    random_token()
+                })?
+            }
         };
-        let token = token(&path).map_err(|error| RunError::Token { path, error })?;
         Ok(Self {
             token,
             is_loopback: ip.is_loopback(),
