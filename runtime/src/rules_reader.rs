@@ -123,6 +123,7 @@ struct Follower {
     /// The first and the last change that is not compiled yet.
     burst: Option<(Instant, Instant)>,
     ready: Option<Sender<()>>,
+    has_told_of_windows: bool,
     /// What went wrong last, for the error of a start that fails.
     trouble: Arc<Mutex<Option<String>>>,
     limit: RateLimit,
@@ -146,6 +147,7 @@ impl Follower {
             topics_made: BTreeSet::new(),
             burst: None,
             ready: Some(ready),
+            has_told_of_windows: false,
             trouble: Arc::default(),
             limit: RateLimit::new(Duration::from_secs(10)),
             context,
@@ -287,6 +289,15 @@ impl Follower {
         for problem in &problems {
             self.context.counts.add(Metric::RuleProblems, 1);
             warn!("{problem}");
+        }
+        if !set.windows.is_empty() && !self.has_told_of_windows {
+            self.has_told_of_windows = true;
+            warn!(
+                application_id = self.context.settings.application_id,
+                "Aggregations are counted in this process alone, and in memory: with several processes \
+                 of one application.id each counts the partitions that it reads, and a start begins \
+                 with empty windows."
+            );
         }
         info!(
             rules = set.rules.len(),

@@ -170,14 +170,6 @@ impl Stage {
             return;
         }
         self.rules = Arc::clone(rules);
-        if self.live.is_empty() {
-            warn!(
-                application_id = self.settings.application_id,
-                "Aggregations are counted in this process alone, and in memory: with several processes \
-                 of one application.id each counts the partitions that it reads, and a start begins \
-                 with empty windows."
-            );
-        }
         let mut live = HashMap::new();
         for (at, window) in rules.windows.windows().iter().enumerate() {
             let rule = &rules.rules[window.source as usize];
