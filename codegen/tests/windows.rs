@@ -253,10 +253,11 @@ fn windows_agree_with_the_reference() {
             let counts = [Emit::Early, Emit::Final, Emit::Every]
                 .map(|emit| exercised.by_kind.get(&format!("{kind} {emit:?}")).copied())
                 .map(Option::unwrap_or_default);
-            assert!(counts.iter().sum::<u64>() > 0, "{kind} never came to a detection");
+            let floor = exercised.cases / 256;
+            assert!(counts.iter().sum::<u64>() > floor, "{kind}: {counts:?}");
             // In a short run one of the twenty-seven pairs may well be missing.
             if exercised.cases >= 5000 {
-                assert!(counts.iter().all(|count| *count > 0), "{kind}: {counts:?}");
+                assert!(counts.iter().all(|count| *count > floor), "{kind}: {counts:?}");
             }
         }
     }
