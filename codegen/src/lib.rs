@@ -14,6 +14,7 @@ mod filter;
 mod frequency;
 mod guard;
 mod lower;
+mod paths;
 mod regex_literals;
 mod rule_set;
 mod tree;
@@ -285,7 +286,8 @@ fn plan_name(name: &str) -> Result<Cow<'_, str>, CompileError> {
     match JsonPath::parse(name) {
         None => Ok(name.into()),
         Some(path) => match path {
-            Ok(path) => Ok(path.to_text().into()),
+            // Paths with other steps than keys keep their spelling.
+            Ok(path) => Ok(path.to_text().map_or(name.into(), Cow::from)),
             Err(reason) => Err(CompileError::Path { reason }),
         },
     }
@@ -293,6 +295,12 @@ fn plan_name(name: &str) -> Result<Cow<'_, str>, CompileError> {
 
 /// The number of a field.
 fn field(builder: &mut PlanBuilder, name: &str) -> Result<FieldId, CompileError> {
+    if let Some(Ok(path)) = JsonPath::parse(name)
+        && path.keys().is_none()
+        && let Some(id) = builder.field_walk(name, paths::walk(&path.steps))
+    {
+        return Ok(id);
+    }
     builder.field(&plan_name(name)?).ok_or_else(|| CompileError::FieldSteps {
         field: name.chars().take(80).collect(),
         max: FIELD_STEPS_MAX,

@@ -20,8 +20,29 @@ mod rules;
 #[path = "differential/texts.rs"]
 mod texts;
 
-/// One name that stands for two fields, one of them nested.
-const MAPPING: &str = "fieldmappings: {mapped: [C, a.b]}";
+/// What a name of the rules is mapped to: a plain name, which leaves all records to the reader, or a path that is
+/// walked.
+const WALKED: &[&str] = &[
+    "B",
+    "$..b",
+    "$.a..['b','C']",
+    "$.*",
+    "$..*.c",
+    "$.a[0]",
+    "$.a.b[-1,0]",
+    "$..a[0:-1:2]",
+    "$.a[?(@.b)].c",
+    "$..[?(@.b != 'ab' && !(@.c > 1 || @.C == null))].*",
+    "$.a[?(@ == 'ab' || @ <= 10 || @ == true || @ == '1')]",
+    "$[*].a[*]",
+];
+
+/// One name that stands for two fields, one of them nested, and one that may be a path.
+fn mapping(walked: &str) -> FieldMapping {
+    let walked = walked.replace('\'', "''");
+    FieldMapping::parse(&format!("fieldmappings: {{mapped: [C, a.b], walked: '{walked}'}}"))
+        .expect("the mapping can be read")
+}
 
 fn cases() -> u32 {
     std::env::var("SIGMILL_PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(256)
@@ -110,11 +131,12 @@ proptest! {
         rules in prop::collection::vec(rules::rule(), 1..12),
         records in prop::collection::vec(records::record(), 1..12),
         routing_rules_min in prop::sample::select(vec![1usize, 2, 100]),
+        walked in prop_oneof![2 => Just(WALKED[0]), 1 => prop::sample::select(WALKED)],
     ) {
         let generated = rules.len();
         let rules: Vec<Arc<Rule>> = rules.iter().filter_map(|text| load(text)).collect();
         EXERCISED.lock().expect("nothing panics under the lock").refused += (generated - rules.len()) as u64;
-        let mapping = FieldMapping::parse(MAPPING).expect("the mapping can be read");
+        let mapping = mapping(walked);
         let compiled = compile(
             &rules,
             &CompileOptions { field_mapping: mapping.clone(), routing_rules_min },

@@ -4,9 +4,11 @@
 //! dots. So the names form a small automaton over keys: a node is the part of a name that is behind
 //! us, an edge is a key. From the root, the keys `a`, `a.b` and `a.b.c` lead towards `a.b.c`; the
 //! last one ends it. A name that begins with `$.` is a path: each dot is a step, always, but for one
-//! behind a backslash, which belongs to its key.
+//! behind a backslash, which belongs to its key. Paths with other steps than keys are only kept here, for
+//! [`crate::path`] to walk.
 
 use crate::hash::HashMap;
+use crate::path::PathStep;
 
 /// A field that some rule names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,6 +46,7 @@ pub struct FieldIndex {
     actions: Vec<KeyAction>,
     /// Nodes by the part of a name behind them.
     prefixes: HashMap<Box<str>, NodeId>,
+    walks: Vec<(FieldId, Box<[PathStep]>)>,
 }
 
 impl Default for FieldIndex {
@@ -54,6 +57,7 @@ impl Default for FieldIndex {
             nodes: vec![HashMap::default()],
             actions: Vec::new(),
             prefixes: HashMap::default(),
+            walks: Vec::new(),
         }
     }
 }
@@ -70,14 +74,34 @@ impl FieldIndex {
         if name.bytes().filter(|b| *b == b'.').count() >= FIELD_STEPS_MAX {
             return None;
         }
-        let id = FieldId(u32::try_from(self.names.len()).ok()?);
-        self.names.push(name.into());
-        self.ids.insert(name.into(), id);
+        let id = self.add(name)?;
         match name.strip_prefix("$.") {
             Some(path) => self.add_path(path, id),
             None => self.add_name(name, id),
         }
         Some(id)
+    }
+
+    /// The id of a field that is found by walking a path, new or known. `None` if there are too many fields.
+    pub fn intern_walk(&mut self, name: &str, steps: Vec<PathStep>) -> Option<FieldId> {
+        if let Some(id) = self.ids.get(name) {
+            return Some(*id);
+        }
+        let id = self.add(name)?;
+        self.walks.push((id, steps.into()));
+        Some(id)
+    }
+
+    fn add(&mut self, name: &str) -> Option<FieldId> {
+        let id = FieldId(u32::try_from(self.names.len()).ok()?);
+        self.names.push(name.into());
+        self.ids.insert(name.into(), id);
+        Some(id)
+    }
+
+    /// The fields that are found by walking, with their paths.
+    pub(crate) fn walks(&self) -> &[(FieldId, Box<[PathStep]>)] {
+        &self.walks
     }
 
     /// The id of a known field.

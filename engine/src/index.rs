@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 
 use crate::field_index::{ActionId, FieldId, FieldIndex, KEYWORDS, NodeId, ROOT};
+use crate::path::PathWalk;
 use crate::shape::{ShapeId, Shapes};
 use crate::tape::{Entry, Kind, Tape, Value};
 use crate::text;
@@ -55,6 +56,7 @@ pub(crate) struct RecordFields {
     /// Superseded members are marked on the tape.
     is_marked: bool,
     seen: HashMap<Vec<u8>, u32>,
+    walk: PathWalk,
 }
 
 /// What had been collected when an object began.
@@ -86,6 +88,7 @@ impl RecordFields {
             met_repeated: false,
             is_marked: false,
             seen: HashMap::default(),
+            walk: PathWalk::default(),
         }
     }
 
@@ -108,10 +111,19 @@ impl RecordFields {
             self.object(&source, shapes, 0, Some(ROOT));
             self.is_marked = true;
         }
-        if self.lists_leaves {
+        if self.lists_leaves || !index.walks().is_empty() {
             self.mark_all(record, tape, index, shapes);
+        }
+        if self.lists_leaves {
             self.list_leaves(tape);
         }
+        let mut walk = std::mem::take(&mut self.walk);
+        for (field, steps) in index.walks() {
+            for value in walk.run(record, tape, steps) {
+                self.end(tape, *field, *value);
+            }
+        }
+        self.walk = walk;
     }
 
     /// Lists every text and number of the record under [`KEYWORDS`], unless that was done before.

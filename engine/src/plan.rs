@@ -9,6 +9,7 @@ use crate::atom::{AtomId, Probe, Test};
 use crate::decide::{GroupId, Op};
 use crate::field_index::{FieldId, FieldIndex, KEYWORDS};
 use crate::field_matcher::FieldMatcher;
+use crate::path::PathStep;
 use crate::route::Routing;
 
 /// A rule of a plan: an index into [`Plan::rules`].
@@ -202,6 +203,11 @@ impl PlanBuilder {
     /// The id of a field; `None` if its name has too many steps.
     pub fn field(&mut self, name: &str) -> Option<FieldId> {
         self.fields.intern(name)
+    }
+
+    /// The id of a field that is found by walking a path, which makes every record go by the tape.
+    pub fn field_walk(&mut self, name: &str, steps: Vec<PathStep>) -> Option<FieldId> {
+        self.fields.intern_walk(name, steps)
     }
 
     /// The id of an atom, new or known.

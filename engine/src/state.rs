@@ -87,7 +87,8 @@ impl State {
             counters: Counters::default(),
             matches: Vec::new(),
             uses_memo: config.memo,
-            uses_reader: config.reader,
+            // The reader leaves no tape to walk.
+            uses_reader: config.reader && plan.fields.walks().is_empty(),
         }
     }
 

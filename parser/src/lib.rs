@@ -49,7 +49,7 @@ pub use correlation::{
 };
 pub use diagnostic::{Code, Diagnostic, Severity};
 pub use field_mapping::FieldMapping;
-pub use json_path::JsonPath;
+pub use json_path::{JsonPath, PathFilter, PathLiteral, PathRelation, PathStep};
 pub use modifier::Modifier;
 pub use pipeline::{Outcome, ParsedPipeline, Pipeline, Pipelines, UnmappedLogsource};
 pub use predicate::{

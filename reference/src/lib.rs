@@ -10,6 +10,7 @@ mod correlation;
 mod filter;
 mod json;
 mod number;
+mod path;
 mod text;
 mod time_part;
 
@@ -120,7 +121,10 @@ impl Reading<'_> {
 fn look_up<'a>(event: &'a Json, field: &str) -> Option<Vec<&'a Json>> {
     let mut found = Found { elements: Vec::new(), is_present: false };
     match JsonPath::parse(field) {
-        Some(Ok(path)) => found.steps(event, &path.keys),
+        Some(Ok(path)) => match path.keys() {
+            Some(keys) => found.steps(event, &keys),
+            None => path::ends(event, &path.steps).into_iter().for_each(|end| found.end(end)),
+        },
         // Refused when the rule is compiled.
         Some(Err(_)) => {}
         None => found.name(event, field),
@@ -148,7 +152,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn steps(&mut self, value: &'a Json, path: &[String]) {
+    fn steps(&mut self, value: &'a Json, path: &[&str]) {
         match (value, path) {
             (value, []) => self.end(value),
             (Json::Array(elements), path) => {

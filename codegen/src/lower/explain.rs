@@ -449,7 +449,8 @@ fn spelled(value: &Value) -> String {
 /// The keys that lead to a field: those of a path, else the name as one key, which wins over nesting.
 fn steps(name: &str) -> Vec<String> {
     match JsonPath::parse(name) {
-        Some(Ok(path)) => path.keys.clone(),
+        // What is found by walking has no one place.
+        Some(Ok(path)) => path.keys().unwrap_or_default().into_iter().map(str::to_owned).collect(),
         _ => vec![name.to_owned()],
     }
 }

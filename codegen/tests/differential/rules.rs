@@ -12,10 +12,12 @@ pub(crate) const PLACEHOLDERS: &[(&str, &[&str])] = &[
     ("net", &["10.0.0.0/8"]),
 ];
 
-/// Field names: flat, dotted (also ambiguous), paths, one that the mapping sends to two others.
+/// Field names: flat, dotted (also ambiguous), paths, some that the mapping sends to others.
 fn field() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["A", "B", "C", "a.b", "a.b.c", "a", "b.c", "$.a.b", "x y", "mapped"])
-        .prop_map(str::to_owned)
+    prop::sample::select(vec![
+        "A", "B", "C", "a.b", "a.b.c", "a", "b.c", "$.a.b", "x y", "mapped", "walked",
+    ])
+    .prop_map(str::to_owned)
 }
 
 /// A rule's text value: plain or with wildcards and escapes.
