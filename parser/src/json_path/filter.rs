@@ -6,10 +6,7 @@
 use super::{PathFilter, PathLiteral, PathRelation, PathStep, quoted, spend, steps};
 
 /// Reads a filter in its parentheses, or one without; what stands behind is returned too.
-pub(super) fn read<'a>(
-    text: &'a str,
-    budget: &mut usize,
-) -> Result<(PathFilter, &'a str), String> {
+pub(super) fn read<'a>(text: &'a str, budget: &mut usize) -> Result<(PathFilter, &'a str), String> {
     let mut reader = Reader { rest: text, budget };
     let filter = reader.any()?;
     Ok((filter, reader.rest))
