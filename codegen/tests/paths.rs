@@ -29,12 +29,13 @@ fn has(path: &str, value: &str) -> bool {
         panic!("{text}")
     };
     let quoted = path.replace('\'', "''");
-    let field_mapping = FieldMapping::parse(&format!("fieldmappings: {{f: '{quoted}'}}")).unwrap();
+    let field_mapping = FieldMapping::parse(&format!("fieldmappings: {{f: '{quoted}'}}"))
+        .expect("the mapping can be read");
     let options = CompileOptions { field_mapping, ..CompileOptions::default() };
     let compiled = compile(&[Arc::new(*rule)], &options);
     assert!(compiled.refused.is_empty(), "{path}: {:?}", compiled.refused);
     let mut matcher = Matcher::new(Arc::new(compiled.plan), MatcherConfig::default());
-    !matcher.matches(EVENT.as_bytes()).unwrap().is_empty()
+    !matcher.matches(EVENT.as_bytes()).expect("the event is JSON").is_empty()
 }
 
 #[test]
