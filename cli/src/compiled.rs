@@ -50,7 +50,9 @@ impl Compiled {
         let documents = loaded.document_list();
         let load_time = start.elapsed();
         let start = Instant::now();
-        let compiled = sigmill_codegen::compile_set(&documents, &CompileOptions::default(), &[]);
+        let options =
+            CompileOptions { absent: applied.absent(&loaded), ..CompileOptions::default() };
+        let compiled = sigmill_codegen::compile_set(&documents, &options, &[]);
         let compile_time = start.elapsed();
         let is_refused = |at: &usize| compiled.refused.iter().any(|refused| refused.index == *at);
         let is_rule = |at: &usize| matches!(documents[*at], RuleDocument::Rule(_));

@@ -21,18 +21,16 @@ pub(crate) mod code {
     /// The file cannot be read.
     pub(crate) const UNREADABLE: &str = "SM0903";
     /// The document is valid, but nothing that the command can run.
-    pub(crate) const NOT_RUN: &str = "SM0904";
     /// A part of the document has no effect.
     pub(crate) const WITHOUT_EFFECT: &str = "SM0905";
     /// Nothing that can be searched for has to hold for the rule: it is decided on every event.
     pub(crate) const ALWAYS_RUN: &str = "SM0906";
 
     /// Each with its class in words.
-    pub(crate) const ALL: [(&str, &str); 6] = [
+    pub(crate) const ALL: [(&str, &str); 5] = [
         (REPEATED_ID, "repeated_id"),
         (NOT_COMPILED, "not_compiled"),
         (UNREADABLE, "unreadable"),
-        (NOT_RUN, "not_run"),
         (WITHOUT_EFFECT, "without_effect"),
         (ALWAYS_RUN, "always_run"),
     ];

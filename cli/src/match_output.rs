@@ -128,7 +128,7 @@ fn template(placed: &PlacedDocument) -> Option<Template> {
             Some(Template::new(Format::Native, rule, &position, &topic(&rule.kafka)))
         }
         RuleDocument::Correlation(rule) => {
-            Some(Template::for_correlation(rule, &position, &topic(&rule.kafka)))
+            Some(Template::for_correlation(Format::Native, rule, &position, &topic(&rule.kafka)))
         }
         RuleDocument::Filter(_) => None,
     }

@@ -4,14 +4,12 @@
 //! refuses is a finding; one whose log source got no condition is counted and listed.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
-use sigmill_parser::{
-    Diagnostic, Document, FieldMapping, LineIndex, Logsource, Outcome, ParseOptions, Pipeline,
-    Pipelines, Severity,
-};
+use sigmill_codegen::RuleDocument;
+use sigmill_parser::{Diagnostic, Document, Logsource, Outcome, ParseOptions, Pipelines, Severity};
+use sigmill_runtime::pipeline_files::{self, PipelineError, PipelineFinding};
 use sigmill_runtime::rule_files::RuleFiles;
 
 use crate::diagnostics::Finding;
@@ -36,9 +34,22 @@ impl PipelineArgs {
     /// # Errors
     /// A file cannot be read, or is no pipeline (both usage).
     pub(crate) fn load(&self) -> Result<Pipelines, Failure> {
-        let pipelines: Result<Vec<Pipeline>, Failure> =
-            self.names.iter().map(|name| load(name)).collect();
-        Ok(Pipelines::new(pipelines?))
+        match pipeline_files::load(&self.names) {
+            Ok(loaded) => {
+                loaded.findings.iter().for_each(say_finding);
+                Ok(loaded.pipelines)
+            }
+            Err(PipelineError::Wrong { name, findings }) => {
+                findings.iter().for_each(say_finding);
+                Err(Failure::Error(Exit::Usage, anyhow!("the pipeline `{name}` is wrong")))
+            }
+            Err(error) => Err(error).or_exit(Exit::Usage),
+        }
+    }
+
+    /// The names, for a setting.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
     }
 }
 
@@ -49,46 +60,10 @@ pub(crate) fn parse_options(pipelines: &Pipelines) -> ParseOptions {
     options
 }
 
-fn load(name: &str) -> Result<Pipeline, Failure> {
-    if let Some(pipeline) = Pipeline::shipped(name) {
-        return Ok(pipeline);
-    }
-    let names: Vec<&str> = Pipeline::shipped_names().collect();
-    let reading = || format!("cannot read the pipeline `{name}`, nor is it {}", names.join(", "));
-    let text = std::fs::read_to_string(name).with_context(reading).or_exit(Exit::Usage)?;
-    // A field mapping of Confluent Sigma renames fields, and does nothing else.
-    if text.lines().any(|line| line.starts_with("fieldmappings:")) {
-        let mapping = FieldMapping::parse(&text);
-        return mapping.map(|mapping| Pipeline::from(&mapping)).map_err(|found| {
-            found.iter().for_each(|one| say_finding(name, &text, one));
-            Failure::Error(Exit::Usage, anyhow!("the field mapping `{name}` is wrong"))
-        });
-    }
-    let parsed = Pipeline::parse(&text);
-    parsed.diagnostics.iter().for_each(|one| say_finding(name, &text, one));
-    let Some(mut pipeline) = parsed.pipeline else {
-        return Err(Failure::Error(Exit::Usage, anyhow!("the pipeline `{name}` is wrong")));
-    };
-    let folder = Path::new(name).parent().unwrap_or(Path::new("")).to_owned();
-    let files: Vec<String> = pipeline.files().into_iter().map(str::to_owned).collect();
-    for file in files {
-        let path = folder.join(&file);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read `{}` of `{name}`", path.display()))
-            .or_exit(Exit::Usage)?;
-        pipeline.supply_file(&file, &text);
-    }
-    Ok(pipeline)
-}
-
-fn say_finding(path: &str, text: &str, found: &Diagnostic) {
-    let place = LineIndex::new(text).position(found.span.start);
+fn say_finding(found: &PipelineFinding) {
+    let PipelineFinding { path, line, column, code, message, .. } = found;
     let severity = crate::diagnostics::severity_word(found.severity);
-    let code = found.code.as_str();
-    say(format_args!(
-        "{path}:{}:{}: {severity}[{code}]: {}",
-        place.line, place.column, found.message
-    ));
+    say(format_args!("{path}:{line}:{column}: {severity}[{code}]: {message}"));
     if let Some(help) = &found.help {
         say(format_args!("  help: {help}"));
     }
@@ -101,6 +76,8 @@ pub(crate) struct Applied {
     dropped: Vec<(String, String)>,
     /// Rules that cannot be used: file and finding.
     refused: Vec<(usize, Diagnostic)>,
+    /// Names and ids of both → what became of them.
+    absent: BTreeMap<String, String>,
 }
 
 /// Applies pipelines to all documents of rule files, in their place. What cannot be used is taken out.
@@ -118,10 +95,13 @@ pub(crate) fn apply(pipelines: &Pipelines, loaded: &mut RuleFiles) -> Applied {
         Some(Outcome::Active(document)) => Some(document),
         Some(Outcome::Refused(diagnostic)) => {
             applied.refused.push((file, diagnostic));
+            applied.leave_out(document, "is refused by a pipeline");
             None
         }
         _ => {
             if let Document::Rule(rule) = document {
+                let why = "is left out, as no pipeline has a condition for its log source";
+                applied.leave_out(document, why);
                 let source = log_source(rule.logsource.as_ref());
                 applied.dropped.push((rule.title.node.clone(), source));
             }
@@ -148,20 +128,24 @@ pub(crate) fn apply(pipelines: &Pipelines, loaded: &mut RuleFiles) -> Applied {
 }
 
 fn log_source(source: Option<&Logsource>) -> String {
-    let Some(source) = source else { return "no log source".to_owned() };
-    let parts = [
-        ("product", &source.product),
-        ("category", &source.category),
-        ("service", &source.service),
-    ];
-    let parts = parts
-        .iter()
-        .filter_map(|(name, part)| part.as_ref().map(|part| format!("{name} {}", part.node)));
-    let parts: Vec<String> = parts.collect();
-    if parts.is_empty() { "an empty log source".to_owned() } else { parts.join(", ") }
+    source.map_or_else(|| "no log source".to_owned(), Logsource::describe)
 }
 
 impl Applied {
+    fn leave_out(&mut self, document: &Document, why: &str) {
+        let document = RuleDocument::from(document.clone());
+        for name in [document.id(), document.name()].into_iter().flatten() {
+            self.absent.insert(name.to_owned(), why.to_owned());
+        }
+    }
+
+    /// Why rules that are named elsewhere are not there.
+    pub(crate) fn absent(&self, loaded: &RuleFiles) -> BTreeMap<String, String> {
+        let mut absent = loaded.absent();
+        absent.extend(self.absent.clone());
+        absent
+    }
+
     /// The rules that a pipeline refuses.
     pub(crate) fn findings<'a>(&self, loaded: &'a RuleFiles) -> Vec<Finding<'a>> {
         let finding = |(file, found): &(usize, Diagnostic)| {

@@ -11,7 +11,7 @@ use sigmill_codegen::{CompileOptions, RuleDocument};
 use sigmill_engine::Plan;
 use sigmill_engine::window::WindowPlan;
 use sigmill_parser::{Code, Document, FieldMapping, LineIndex, Pipelines, Severity, Span};
-use sigmill_runtime::rule_files::{self, LoadedDocument, RuleFile, RuleFiles};
+use sigmill_runtime::rule_files::{self, RuleFile, RuleFiles};
 
 use crate::diagnostics::{Finding, code};
 use crate::exit::{Exit, Failure, OrExit as _};
@@ -55,7 +55,11 @@ pub(crate) fn load(
     let mut loaded = rule_files::load_with(paths, &options).or_exit(Exit::Usage)?;
     let applied = pipelines::apply(pipelines, &mut loaded);
     let documents = loaded.document_list();
-    let options = CompileOptions { field_mapping, ..CompileOptions::default() };
+    let options = CompileOptions {
+        field_mapping,
+        absent: applied.absent(&loaded),
+        ..CompileOptions::default()
+    };
     let compiled = sigmill_codegen::compile_set(&documents, &options, &[time_field]);
     for file in &loaded.files {
         // What is legal but odd is for `lint` to say, except for errors that are forgiven here.
@@ -118,7 +122,7 @@ fn kinds(documents: &[&RuleDocument]) -> String {
 }
 
 /// The file of a document, by its index among all, and where its title stands.
-fn place(loaded: &RuleFiles, index: usize) -> (&RuleFile, Span) {
+pub(crate) fn place(loaded: &RuleFiles, index: usize) -> (&RuleFile, Span) {
     let (file, title) = match index.checked_sub(loaded.rules.len()) {
         None => (loaded.rules[index].file, &loaded.rules[index].rule.title),
         Some(other) => {
@@ -179,22 +183,6 @@ pub(crate) fn loads_or_not(file: &rule_files::RuleFile) -> Vec<Finding<'_>> {
         is_error
     });
     findings
-}
-
-/// Findings on the documents that only `lint` knows what to do with.
-pub(crate) fn not_run(loaded: &RuleFiles) -> Vec<Finding<'_>> {
-    let finding = |other: &LoadedDocument| {
-        let (title, kind) = match &other.document {
-            Document::Correlation(correlation) => (&correlation.title, "a correlation rule"),
-            Document::Filter(filter) => (&filter.title, "a filter"),
-            // Documents of other kinds are not loaded.
-            _ => return None,
-        };
-        let message = format!("`{}` is {kind}, which is not evaluated", title.node);
-        let file = &loaded.files[other.file];
-        Some(Finding::new(file, title.span, Severity::Error, code::NOT_RUN, message))
-    };
-    loaded.others.iter().filter_map(finding).collect()
 }
 
 /// Findings on the documents that do not compile.

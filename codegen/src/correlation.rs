@@ -111,7 +111,7 @@ impl<'a> Windows<'a> {
             let name = &reference.node;
             let found = names.find(name);
             if found.is_empty() {
-                return Err(CompileError::UnknownReference { name: name.clone() });
+                return Err(names.missing(name));
             }
             for inner in found {
                 let Some(sources) = self.feeds.get(&inner) else {

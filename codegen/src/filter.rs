@@ -35,8 +35,12 @@ pub(crate) fn reach(filter: &Filter, documents: &[RuleDocument], names: &Referen
             for Spanned { node: name, .. } in references {
                 let found = names.find(name);
                 if found.is_empty() {
-                    let warning = format!("the filter names `{name}`, and there is no such rule");
-                    reach.warnings.push(warning);
+                    reach.warnings.push(match names.missing(name) {
+                        CompileError::AbsentReference { name, why } => {
+                            format!("the filter names `{name}`, which {why}")
+                        }
+                        _ => format!("the filter names `{name}`, and there is no such rule"),
+                    });
                 }
                 for at in found {
                     match rule(&at) {

@@ -20,7 +20,7 @@ mod rule_set;
 mod tree;
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use sigmill_engine::window::WindowPlan;
@@ -32,7 +32,7 @@ use sigmill_parser::{FieldMapping, JsonPath, Rule};
 use crate::correlation::Windows;
 pub use crate::lower::explain::{EventValue, Explainer, Explanation, Part, filters_of};
 use crate::rule_set::References;
-pub use crate::rule_set::RuleDocument;
+pub use crate::rule_set::{Links, RuleDocument};
 use crate::tree::Tree;
 
 /// What shapes a plan besides the rules.
@@ -42,11 +42,20 @@ pub struct CompileOptions {
     pub field_mapping: FieldMapping,
     /// A field that guards at least so many rules, and one in twenty, tells kinds of records apart.
     pub routing_rules_min: usize,
+    /// Documents, by index, that are there for correlations alone: their matches are no detections.
+    pub silent: BTreeSet<usize>,
+    /// Names and ids of rules that exist and are not in the list → why, as in "… which {why}".
+    pub absent: BTreeMap<String, String>,
 }
 
 impl Default for CompileOptions {
     fn default() -> Self {
-        Self { field_mapping: FieldMapping::default(), routing_rules_min: 16 }
+        Self {
+            field_mapping: FieldMapping::default(),
+            routing_rules_min: 16,
+            silent: BTreeSet::new(),
+            absent: BTreeMap::new(),
+        }
     }
 }
 
@@ -131,6 +140,14 @@ pub enum CompileError {
         /// The name or id.
         name: String,
     },
+    /// A correlation names a rule that exists and is not in the list.
+    #[error("it refers to `{name}`, which {why}")]
+    AbsentReference {
+        /// The name or id.
+        name: String,
+        /// What became of the rule.
+        why: String,
+    },
     /// A correlation refers to itself, maybe through others, or to one that does.
     #[error("it stands in a circle of references, or refers to one")]
     Circle,
@@ -148,6 +165,19 @@ pub enum CompileError {
     },
 }
 
+impl CompileError {
+    /// Whether other documents are to blame: with others the same document compiles.
+    pub fn is_of_the_set(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownReference { .. }
+                | Self::RefusedReference { .. }
+                | Self::AbsentReference { .. }
+                | Self::Circle
+        )
+    }
+}
+
 /// Compiles all rules together. A rule that does not compile never stops the others.
 pub fn compile(rules: &[Arc<Rule>], options: &CompileOptions) -> Compiled {
     let documents: Vec<RuleDocument> = rules.iter().cloned().map(RuleDocument::Rule).collect();
@@ -162,7 +192,7 @@ pub fn compile_set(
     read_fields: &[&str],
 ) -> Compiled {
     let mapping = &options.field_mapping;
-    let names = References::new(documents);
+    let names = References::new(documents, options);
     let mut builder = PlanBuilder::default();
     let mut refused = Vec::new();
     let mut warnings = Vec::new();

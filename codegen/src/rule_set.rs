@@ -5,10 +5,12 @@
 //! refer to. A rule that a correlation names makes no detections of its own, unless one of those that
 //! name it says `generate: true`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use sigmill_parser::{Correlation, Document, Filter, Rule};
+use sigmill_parser::{Correlation, Document, Filter, Level, Rule};
+
+use crate::{CompileError, CompileOptions, filter};
 
 /// A document of a rule set, shared with whoever else needs it.
 #[derive(Debug, Clone)]
@@ -41,6 +43,25 @@ impl RuleDocument {
         id.as_ref().map(|id| id.node.as_str())
     }
 
+    /// The whole document as one JSON object.
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::Rule(rule) => rule.to_json(),
+            Self::Correlation(correlation) => correlation.to_json(),
+            Self::Filter(filter) => filter.to_json(),
+        }
+    }
+
+    /// `level`.
+    pub fn level(&self) -> Option<Level> {
+        let level = match self {
+            Self::Rule(rule) => &rule.level,
+            Self::Correlation(correlation) => &correlation.level,
+            Self::Filter(_) => return None,
+        };
+        level.as_ref().map(|level| level.node)
+    }
+
     /// `name`.
     pub fn name(&self) -> Option<&str> {
         let name = match self {
@@ -63,11 +84,63 @@ impl From<Document> for RuleDocument {
     }
 }
 
+impl From<RuleDocument> for Document {
+    fn from(document: RuleDocument) -> Self {
+        match document {
+            RuleDocument::Rule(rule) => Self::Rule(Box::new(Arc::unwrap_or_clone(rule))),
+            RuleDocument::Correlation(correlation) => {
+                Self::Correlation(Box::new(Arc::unwrap_or_clone(correlation)))
+            }
+            RuleDocument::Filter(filter) => Self::Filter(Box::new(Arc::unwrap_or_clone(filter))),
+        }
+    }
+}
+
+/// Who depends on whom in a list of documents, by index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Links {
+    /// By document: what a correlation builds on.
+    pub names: Vec<Vec<usize>>,
+    /// By document: the filters that are added to a rule.
+    pub filters: Vec<Vec<usize>>,
+}
+
+impl Links {
+    /// Finds them.
+    pub fn of(documents: &[RuleDocument]) -> Self {
+        let references = References::new(documents, &CompileOptions::default());
+        let mut links = Self { names: Vec::new(), filters: vec![Vec::new(); documents.len()] };
+        for (at, document) in documents.iter().enumerate() {
+            let mut names = Vec::new();
+            match document {
+                RuleDocument::Correlation(correlation) => {
+                    names = correlation
+                        .rules
+                        .iter()
+                        .flat_map(|rule| references.find(&rule.node))
+                        .collect();
+                }
+                RuleDocument::Filter(filter) => {
+                    let reach = filter::reach(filter, documents, &references);
+                    reach.rules.iter().for_each(|rule| links.filters[*rule].push(at));
+                }
+                RuleDocument::Rule(_) => {}
+            }
+            links.names.push(names);
+        }
+        links
+    }
+}
+
 /// The rules and correlations of a set by what others call them.
 pub(crate) struct References {
     by_name: HashMap<String, Vec<usize>>,
     /// By document: whether a correlation names it, and whether one of those has `generate`.
     named: HashMap<usize, bool>,
+    /// Those that are never detections.
+    silent: BTreeSet<usize>,
+    /// Why rules are not in the list, by name or id.
+    absent: HashMap<String, String>,
 }
 
 /// Names are exact; the letter case of an id does not matter.
@@ -76,7 +149,7 @@ fn id_key(id: &str) -> String {
 }
 
 impl References {
-    pub(crate) fn new(documents: &[RuleDocument]) -> Self {
+    pub(crate) fn new(documents: &[RuleDocument], options: &CompileOptions) -> Self {
         let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
         for (at, document) in documents.iter().enumerate() {
             if matches!(document, RuleDocument::Filter(_)) {
@@ -88,9 +161,19 @@ impl References {
                 by_name.entry(name).or_default().push(at);
             }
         }
-        let mut references = Self { by_name, named: HashMap::new() };
-        for document in documents {
+        let absent = options.absent.iter();
+        let mut references = Self {
+            by_name,
+            named: HashMap::new(),
+            silent: options.silent.clone(),
+            absent: absent.map(|(name, why)| (id_key(name), why.clone())).collect(),
+        };
+        for (at, document) in documents.iter().enumerate() {
             let RuleDocument::Correlation(correlation) = document else { continue };
+            // One that makes no detections has no say in who does.
+            if options.silent.contains(&at) {
+                continue;
+            }
             for rule in &correlation.rules {
                 for at in references.find(&rule.node) {
                     *references.named.entry(at).or_default() |= correlation.generate;
@@ -114,7 +197,16 @@ impl References {
 
     /// Whether a document's matches are detections of their own.
     pub(crate) fn is_emitting(&self, document: usize) -> bool {
-        self.named.get(&document).copied().unwrap_or(true)
+        !self.silent.contains(&document) && self.named.get(&document).copied().unwrap_or(true)
+    }
+
+    /// Why a name means nothing in the list.
+    pub(crate) fn missing(&self, name: &str) -> CompileError {
+        let name_owned = name.to_owned();
+        match self.absent.get(&id_key(name)) {
+            Some(why) => CompileError::AbsentReference { name: name_owned, why: why.clone() },
+            None => CompileError::UnknownReference { name: name_owned },
+        }
     }
 
     /// The correlations, each behind those it refers to, and those that stand in a circle or refer to

@@ -139,7 +139,11 @@ proptest! {
         let mapping = mapping(walked);
         let compiled = compile(
             &rules,
-            &CompileOptions { field_mapping: mapping.clone(), routing_rules_min },
+            &CompileOptions {
+                field_mapping: mapping.clone(),
+                routing_rules_min,
+                ..CompileOptions::default()
+            },
         );
         prop_assert_eq!(&compiled.refused, &vec![]);
         let plan = Arc::new(compiled.plan);

@@ -73,6 +73,8 @@ pub struct Parsed {
     pub documents: Vec<Document>,
     /// All findings, in the order of their places.
     pub diagnostics: Vec<Diagnostic>,
+    /// The names and ids of documents that are there and cannot be loaded.
+    pub broken: Vec<String>,
 }
 
 /// A document of a rules text.
@@ -130,31 +132,36 @@ pub fn parse_bytes(bytes: &[u8]) -> Parsed {
 pub fn parse_bytes_with(bytes: &[u8], options: &ParseOptions) -> Parsed {
     match encoding::decode(bytes) {
         Ok(text) => parse_with(text, options),
-        Err(diagnostic) => Parsed { documents: Vec::new(), diagnostics: vec![diagnostic] },
+        Err(diagnostic) => Parsed { diagnostics: vec![diagnostic], ..Parsed::default() },
     }
 }
 
 /// Reads every document of a text, with options.
 pub fn parse_with(text: &str, options: &ParseOptions) -> Parsed {
     if let Err(diagnostic) = encoding::check(text) {
-        return Parsed { documents: Vec::new(), diagnostics: vec![diagnostic] };
+        return Parsed { diagnostics: vec![diagnostic], ..Parsed::default() };
     }
     let (nodes, diagnostics) = yaml::load(text);
     if nodes.is_empty() && diagnostics.is_empty() {
         let diagnostic = Diagnostic::error(Code::EmptyDocument, Span::default())
             .message("the text holds no document");
-        return Parsed { documents: Vec::new(), diagnostics: vec![diagnostic] };
+        return Parsed { diagnostics: vec![diagnostic], ..Parsed::default() };
     }
     let mut reader = Reader { source: text, options, diagnostics };
     let roots = collection::flatten(&mut reader, nodes);
-    let known: Vec<String> = roots.iter().flat_map(names).collect();
-    let mut documents: Vec<Document> =
-        roots.into_iter().filter_map(|root| document(&mut reader, root)).collect();
+    let (mut documents, mut broken) = (Vec::new(), Vec::new());
+    for root in roots {
+        let names = names(&root);
+        match document(&mut reader, root) {
+            Some(document) => documents.push(document),
+            None => broken.extend(names),
+        }
+    }
     if options.is_whole_set {
-        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let broken: Vec<&str> = broken.iter().map(String::as_str).collect();
         let mut circular = Vec::new();
         let all: Vec<&Document> = documents.iter().collect();
-        for (at, diagnostic) in reader::references::check(&all, &known) {
+        for (at, diagnostic) in reader::references::check(&all, &broken) {
             circular.extend(diagnostic.is_blocking().then_some(at));
             reader.report(diagnostic);
         }
@@ -163,13 +170,14 @@ pub fn parse_with(text: &str, options: &ParseOptions) -> Parsed {
     }
     let mut diagnostics = reader.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
-    Parsed { documents, diagnostics }
+    Parsed { documents, diagnostics, broken }
 }
 
 /// What is wrong with the references between documents that were read from several texts: each finding
-/// with the index of its document.
-pub fn check_references(documents: &[&Document]) -> Vec<(usize, Diagnostic)> {
-    reader::references::check(documents, &[])
+/// with the index of its document. `broken` are the names of documents that are there and cannot be
+/// loaded.
+pub fn check_references(documents: &[&Document], broken: &[&str]) -> Vec<(usize, Diagnostic)> {
+    reader::references::check(documents, broken)
 }
 
 /// The names by which a document can be referred to, even if it cannot be loaded.

@@ -128,6 +128,11 @@ impl Pipeline {
         shipped::text(name).and_then(|text| Self::parse(text).pipeline)
     }
 
+    /// The text of the pipeline that comes with the library under this name.
+    pub fn shipped_text(name: &str) -> Option<&'static str> {
+        shipped::text(name)
+    }
+
     /// The names of the pipelines that come with the library.
     pub fn shipped_names() -> impl Iterator<Item = &'static str> {
         shipped::names()

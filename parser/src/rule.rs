@@ -105,6 +105,19 @@ pub struct Logsource {
     pub span: Span,
 }
 
+impl Logsource {
+    /// In words: `product windows, category process_creation`.
+    pub fn describe(&self) -> String {
+        let parts =
+            [("product", &self.product), ("category", &self.category), ("service", &self.service)];
+        let parts = parts
+            .iter()
+            .filter_map(|(name, part)| part.as_ref().map(|part| format!("{name} {}", part.node)));
+        let parts: Vec<String> = parts.collect();
+        if parts.is_empty() { "an empty log source".to_owned() } else { parts.join(", ") }
+    }
+}
+
 /// Confluent Sigma's `kafka` block.
 #[derive(Debug, Clone, Default)]
 pub struct KafkaBlock {

@@ -305,11 +305,11 @@ fn references_are_checked_within_a_text_or_across_texts() {
     let alone = parse_with(reference, &options);
     assert!(alone.diagnostics.is_empty());
     let other = parse(RULE);
-    assert!(check_references(&[&alone.documents[0], &other.documents[0]]).is_empty());
-    assert_eq!(check_references(&[&alone.documents[0]]).len(), 1);
-    // A rule that exists but cannot be loaded is not missing.
+    assert!(check_references(&[&alone.documents[0], &other.documents[0]], &[]).is_empty());
+    assert_eq!(check_references(&[&alone.documents[0]], &[]).len(), 1);
+    // A rule that exists but cannot be loaded is not missing, and of no use all the same.
     let broken = format!("{reference}---\n{}", RULE.replace("A: 1", "A|foo: 1"));
-    assert_eq!(codes(&broken), [Code::UnknownModifier]);
+    assert_eq!(codes(&broken), [Code::CorrelationReference, Code::UnknownModifier]);
     let circle = format!("{reference}---\n{}", reference.replace("name: c", "name: one"));
     let circle = circle.replacen("rules: [one]", "rules: [one, c]", 1);
     let parsed = parse(&circle);
@@ -333,4 +333,33 @@ fn filters_have_their_parts() {
     assert_eq!(any.rules, FilterRules::Any);
     assert_eq!(codes(&filter.replace("  rules: [one]\n", "")), [Code::MissingField]);
     assert_eq!(codes(filter), [Code::CorrelationReference]);
+}
+
+#[test]
+fn a_rule_that_is_there_and_wrong_is_not_called_missing() {
+    let correlation = "title: C\ncorrelation:\n  type: event_count\n  rules: [%s]\n  \
+                       group-by: [u]\n  timespan: 1m\n  condition: {gte: 3}\n";
+    let wrong = "title: R\nname: r\nid: 6F3E2987-db24-4c78-a860-b4f4095a7095\n\
+                 logsource: {product: x}\ndetection: {s: {a|re: '('}, condition: s}\n";
+    for (name, part) in [
+        ("r", "has errors and does not load"),
+        ("6f3e2987-DB24-4c78-a860-b4f4095a7095", "has errors and does not load"),
+        ("q", "there is no rule"),
+    ] {
+        let parsed =
+            sigmill_parser::parse(&format!("{wrong}---\n{}", correlation.replace("%s", name)));
+        let found =
+            parsed.diagnostics.iter().find(|found| found.code == Code::CorrelationReference);
+        let found = found.expect("it cannot be used");
+        assert!(found.message.contains(part), "{name}: {}", found.message);
+        assert_eq!(parsed.broken, ["6F3E2987-db24-4c78-a860-b4f4095a7095", "r"]);
+    }
+    // The letter case of an id does not matter, that of a name does.
+    let right = wrong.replace("a|re: '('", "a: b");
+    for (name, is_found) in [("6f3e2987-DB24-4c78-a860-b4f4095a7095", true), ("R", false)] {
+        let parsed =
+            sigmill_parser::parse(&format!("{right}---\n{}", correlation.replace("%s", name)));
+        let found = parsed.diagnostics.iter().any(|one| one.code == Code::CorrelationReference);
+        assert_eq!(!found, is_found, "{name}");
+    }
 }

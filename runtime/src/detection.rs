@@ -15,7 +15,7 @@ mod ocsf;
 mod rule_facts;
 mod window_part;
 
-use sigmill_parser::{Correlation, Rule};
+use sigmill_parser::{Correlation, KafkaBlock, Rule};
 
 use confluent::Confluent;
 use ecs::Ecs;
@@ -135,8 +135,8 @@ enum Form {
 
 /// The custom fields of a rule that a Confluent format cannot show, since a field of that name is
 /// there already.
-pub fn shadowed_custom_fields(rule: &Rule) -> Vec<&str> {
-    let fields = rule.kafka.iter().flat_map(|kafka| &kafka.custom_fields);
+pub fn shadowed_custom_fields(kafka: Option<&KafkaBlock>) -> Vec<&str> {
+    let fields = kafka.into_iter().flat_map(|kafka| &kafka.custom_fields);
     let names = fields.map(|(name, _)| name.as_str());
     names.filter(|name| confluent::RESERVED.contains(name)).collect()
 }
@@ -147,14 +147,20 @@ impl Template {
         Self::of_facts(format, &RuleFacts::of_rule(rule, position, output_topic))
     }
 
-    /// Renders a correlation rule's part, in the native format.
+    /// Renders a correlation rule's part.
     pub fn for_correlation(
+        format: Format,
         correlation: &Correlation,
         position: &RulePosition,
         output_topic: &str,
     ) -> Self {
         let facts = RuleFacts::of_correlation(correlation, position, output_topic);
-        Self::of_facts(Format::Native, &facts)
+        Self::of_facts(format, &facts)
+    }
+
+    /// The part of what makes no detections.
+    pub fn empty() -> Self {
+        Self { form: Form::Native(Vec::new()) }
     }
 
     fn of_facts(format: Format, facts: &RuleFacts<'_>) -> Self {
@@ -284,7 +290,7 @@ kafka:
                 r#""location":"edge","index":"main","sourceData":{"foo": "a b", "x":1.50}}"#
             )
         );
-        assert_eq!(shadowed_custom_fields(&rule(RULE)), ["title"]);
+        assert_eq!(shadowed_custom_fields(rule(RULE).kafka.as_ref()), ["title"]);
     }
 
     #[test]

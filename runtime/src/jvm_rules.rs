@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use regex_automata::meta;
+use sigmill_codegen::RuleDocument;
 use sigmill_parser::Rule;
 use sigmill_parser::yaml::{Node, Resolved};
 
@@ -44,6 +45,15 @@ pub fn faults(rule: &Rule) -> Vec<String> {
     let mut faults = Faults { title, found: Vec::new() };
     faults.document(&rule.document);
     faults.found
+}
+
+/// As [`faults`], of a document of any kind.
+pub fn faults_of(document: &RuleDocument) -> Vec<String> {
+    match document {
+        RuleDocument::Rule(rule) => faults(rule),
+        // It reads every record as a rule.
+        other => vec![format!("`{}`: it has no `detection`", other.title())],
+    }
 }
 
 struct Faults<'a> {

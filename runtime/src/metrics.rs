@@ -61,6 +61,7 @@ metrics! {
     WindowDetections, "sigmill_window_detections_total", "Detections of aggregations, before their acknowledgement.";
     WindowGroupsEvicted, "sigmill_window_groups_evicted_total", "Groups that made room for others.";
     WindowEntriesEvicted, "sigmill_window_entries_evicted_total", "Entries that made room for others in their group.";
+    RegexSearchesGivenUp, "sigmill_regex_searches_given_up_total", "Searches for regular expressions that reached their bound, and so found nothing.";
     RuleRecords, "sigmill_rule_records_total", "Records read from the rules topic.";
     RuleProblems, "sigmill_rule_problems_total", "Rule records that did not load.";
     RuleSets, "sigmill_rule_sets_total", "Rule sets put in force.";

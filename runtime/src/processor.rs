@@ -127,7 +127,7 @@ impl Processor {
         info!(
             application_id = settings.application_id,
             workers = workers.len(),
-            rules = rules.load().rules.len(),
+            rules = rules.load().active_count,
             "The processor runs."
         );
         let stop_timeout = settings.stop_timeout;

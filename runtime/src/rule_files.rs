@@ -73,6 +73,8 @@ pub struct RuleFiles {
     pub rules: Vec<LoadedRule>,
     /// Correlation rules and filters, in the same order. What they name may stand in any of the files.
     pub others: Vec<LoadedDocument>,
+    /// The names and ids of documents that are there and do not load.
+    pub broken: Vec<String>,
 }
 
 /// An id that several rules have.
@@ -178,8 +180,9 @@ impl RuleFiles {
         let rules: Vec<Document> = rules.collect();
         let others = self.others.iter().map(|loaded| &loaded.document);
         let all: Vec<&Document> = rules.iter().chain(others).collect();
+        let broken: Vec<&str> = self.broken.iter().map(String::as_str).collect();
         let mut circular = HashSet::new();
-        for (index, diagnostic) in check_references(&all) {
+        for (index, diagnostic) in check_references(&all, &broken) {
             let file = match index.checked_sub(rules.len()) {
                 Some(other) => {
                     circular.extend(diagnostic.is_blocking().then_some(other));
@@ -191,8 +194,19 @@ impl RuleFiles {
             diagnostics.push(diagnostic);
             diagnostics.sort_by_key(|found| found.span.start);
         }
+        for at in &circular {
+            let document = RuleDocument::from(self.others[*at].document.clone());
+            let names = [document.id(), document.name()];
+            self.broken.extend(names.into_iter().flatten().map(str::to_owned));
+        }
         let mut index = 0..;
         self.others.retain(|_| index.next().is_some_and(|at| !circular.contains(&at)));
+    }
+
+    /// Why names mean nothing among the documents: for `sigmill_codegen::CompileOptions`.
+    pub fn absent(&self) -> BTreeMap<String, String> {
+        let why = || "has errors and does not load".to_owned();
+        self.broken.iter().map(|name| (name.clone(), why())).collect()
     }
 
     fn read(&mut self, path: PathBuf, options: &ParseOptions) {
@@ -212,6 +226,7 @@ impl RuleFiles {
         };
         let parsed = parse_bytes_with(&bytes, options);
         let rule_count_before = self.rules.len();
+        self.broken.extend(parsed.broken);
         for document in parsed.documents {
             match document {
                 Document::Rule(rule) => self.rules.push(LoadedRule { rule: Arc::from(rule), file }),

@@ -20,9 +20,10 @@ use tracing::{debug, error, info, warn};
 
 use crate::admin::{Admin, TopicSpec};
 use crate::client::{self, ClientLog, LogContext};
+use crate::given_up::GivenUp;
 use crate::metrics::{Metric, SharedCounts};
 use crate::rate_limit::RateLimit;
-use crate::rule_store::{RuleRecord, RuleSet, RuleStore, RuleStoreConfig};
+use crate::rule_store::{Dropped, RuleRecord, RuleSet, RuleStore, RuleStoreConfig};
 use crate::run_error::RunError;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
@@ -31,6 +32,11 @@ const POLL: Duration = Duration::from_millis(50);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A burst of changes that does not end is compiled after this many times the debounce.
 const BURST_MAX: u32 = 20;
+
+/// So many rules that the pipelines leave out are named one by one; of more, their log sources are.
+const DROPPED_NAMED_MAX: usize = 20;
+/// How often searches that were given up are looked for.
+const GIVEN_UP_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What the reader shares with the processor.
 #[derive(Clone)]
@@ -124,6 +130,9 @@ struct Follower {
     burst: Option<(Instant, Instant)>,
     ready: Option<Sender<()>>,
     has_told_of_windows: bool,
+    /// Rules that the pipelines leave out, as they were told last.
+    dropped: Vec<Dropped>,
+    given_up: GivenUp,
     /// What went wrong last, for the error of a start that fails.
     trouble: Arc<Mutex<Option<String>>>,
     limit: RateLimit,
@@ -148,6 +157,8 @@ impl Follower {
             burst: None,
             ready: Some(ready),
             has_told_of_windows: false,
+            dropped: Vec::new(),
+            given_up: GivenUp::default(),
             trouble: Arc::default(),
             limit: RateLimit::new(Duration::from_secs(10)),
             context,
@@ -159,10 +170,15 @@ impl Follower {
             thread::sleep(POLL);
         }
         let mut looked_at = Instant::now();
+        let mut counted_at = Instant::now();
         while !self.context.shutdown.is_asked() {
             if looked_at.elapsed() >= self.context.settings.metadata_age_max {
                 looked_at = Instant::now();
                 self.take_partitions();
+            }
+            if counted_at.elapsed() >= GIVEN_UP_INTERVAL {
+                counted_at = Instant::now();
+                self.tell_given_up();
             }
             self.poll();
             if self.ready.is_some() {
@@ -174,7 +190,20 @@ impl Follower {
                 self.put_in_force();
             }
         }
+        self.tell_given_up();
         debug!("The reader of the rules topic ends.");
+    }
+
+    fn tell_given_up(&mut self) {
+        for one in self.given_up.look(&self.context.rules.load_full()) {
+            self.context.counts.add(Metric::RegexSearchesGivenUp, one.count);
+            warn!(
+                rule = one.title,
+                expression = one.expression,
+                count = one.count,
+                "Searches for a regular expression reached their bound, and found nothing."
+            );
+        }
     }
 
     /// Takes on all partitions that are new. False if the brokers do not tell.
@@ -294,13 +323,15 @@ impl Follower {
             self.has_told_of_windows = true;
             warn!(
                 application_id = self.context.settings.application_id,
-                "Aggregations are counted in this process alone, and in memory: with several processes \
+                "Correlations are counted in this process alone, and in memory: with several processes \
                  of one application.id each counts the partitions that it reads, and a start begins \
                  with empty windows."
             );
         }
+        self.tell_dropped(&set.dropped);
         info!(
-            rules = set.rules.len(),
+            rules = set.active_count,
+            dropped = set.dropped.len(),
             problems = set.problems.len(),
             generation = set.generation,
             elapsed_ms = begin.elapsed().as_millis(),
@@ -311,6 +342,27 @@ impl Follower {
         if let Some(ready) = &self.ready {
             // The receiver is gone if the start was given up.
             let _ = ready.send(());
+        }
+    }
+
+    /// Rules that the pipelines leave out are never so in silence; the same ones are named once.
+    fn tell_dropped(&mut self, dropped: &[Dropped]) {
+        if dropped == self.dropped {
+            return;
+        }
+        self.dropped = dropped.to_vec();
+        if dropped.len() <= DROPPED_NAMED_MAX {
+            for Dropped { title, logsource } in dropped {
+                info!(%title, %logsource, "No pipeline has a condition for the log source of a rule: left out.");
+            }
+            return;
+        }
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for rule in dropped {
+            *counts.entry(&rule.logsource).or_default() += 1;
+        }
+        for (logsource, rules) in counts {
+            info!(%logsource, rules, "No pipeline has a condition for this log source: its rules are left out.");
         }
     }
 

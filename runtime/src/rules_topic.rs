@@ -13,6 +13,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use sigmill_codegen::RuleDocument;
 use sigmill_parser::Rule;
 
 use crate::admin::{Admin, TopicSpec};
@@ -49,6 +50,11 @@ impl NewRule {
     /// The record of a rule: its title, and the whole document as JSON, which the JVM processor reads too.
     pub fn of(rule: &Rule) -> Self {
         Self { key: rule.title.node.clone(), value: rule.to_json().into_bytes() }
+    }
+
+    /// The record of a rule, a correlation or a filter.
+    pub fn of_document(document: &RuleDocument) -> Self {
+        Self { key: document.title().to_owned(), value: document.to_json().into_bytes() }
     }
 }
 

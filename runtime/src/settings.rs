@@ -14,9 +14,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sigmill_engine::window::Emit;
-use sigmill_parser::{FieldMapping, JsonPath, Level};
+use sigmill_parser::{FieldMapping, JsonPath, Level, Pipelines};
 
 use crate::detection::Format;
+use crate::pipeline_files::{self, LoadedPipelines};
 use crate::properties::{Entry, Properties};
 use kafka::KafkaSettings;
 use table::{REQUIRED, UNSET, key};
@@ -83,6 +84,10 @@ pub struct Settings {
     /// Whether regular expressions may need backtracking.
     pub allows_backtracking: bool,
     pub field_mapping: FieldMapping,
+    /// What rewrites rules before they are compiled.
+    pub pipelines: Pipelines,
+    /// The text of the pipelines.
+    pub pipelines_text: String,
     pub worker_count: usize,
     pub auto_offset_reset: String,
     pub commit_interval: Duration,
@@ -161,6 +166,7 @@ impl Settings {
         let is_first_match = reader.boolean("sigma.rule.first.match");
         let allows_backtracking = reader.boolean("sigmill.regex.backtracking");
         let field_mapping = reader.field_mapping();
+        let LoadedPipelines { pipelines, text: pipelines_text, .. } = reader.pipelines();
         let worker_count = reader.number("num.stream.threads", 1, 1024);
         let auto_offset_reset = reader.one_of("auto.offset.reset", &["earliest", "latest"]);
         let commit_interval = reader.milliseconds("commit.interval.ms", 1);
@@ -214,6 +220,8 @@ impl Settings {
             is_first_match,
             allows_backtracking,
             field_mapping,
+            pipelines,
+            pipelines_text,
             worker_count,
             auto_offset_reset,
             commit_interval,
@@ -431,6 +439,25 @@ impl Reader<'_> {
         };
         self.wrong(&entry, &why);
         FieldMapping::default()
+    }
+
+    fn pipelines(&mut self) -> LoadedPipelines {
+        let Some((entry, names)) = self.entry("sigmill.pipelines") else {
+            return LoadedPipelines::default();
+        };
+        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+        match pipeline_files::load(&names.collect::<Vec<_>>()) {
+            Ok(loaded) => {
+                self.warnings.extend(loaded.findings.iter().map(ToString::to_string));
+                loaded
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error);
+                let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                self.wrong(&entry, &format!("{error}{cause}"));
+                LoadedPipelines::default()
+            }
+        }
     }
 
     /// Only the rules that need such a field are refused: others go on.

@@ -70,7 +70,7 @@ impl View {
             counts,
             batch_latency: latencies.summary(Stage::Batch),
             detection_latency: latencies.summary(Stage::Detection),
-            rule_count: rules.rules.len(),
+            rule_count: rules.active_count,
             generation: rules.generation,
             rule_offsets: rules.offsets.clone(),
             problems: rules.problems.clone(),

@@ -1,8 +1,8 @@
-//! Step 6, window, for one process: aggregations over what all its workers match.
+//! Step 6, window, for one process: correlations and aggregations over what all its workers match.
 //!
 //! One thread takes the workers' matches, puts each among those of its group and sends what that
 //! completes. A window belongs to a version of its rule: it lives on when other rules change, and ends
-//! with its version. Time has come as far as the partition that lags most; one without news is left out.
+//! with its version. Windows that feed each other live and end together. Time has come as far as the partition that lags most; one without news is left out.
 //!
 //! State is in memory and covers the partitions that this process reads. Processes that share an
 //! `application.id` count each for itself, and a start begins with empty windows.
@@ -43,9 +43,11 @@ struct WindowKey {
     condition: u32,
 }
 
+/// Windows that feed each other, or one alone.
 struct Live {
-    rule: Arc<ActiveRule>,
-    window: Window,
+    /// By window of the chain.
+    rules: Vec<Arc<ActiveRule>>,
+    plan: Arc<WindowPlan>,
     set: WindowSet,
 }
 
@@ -85,6 +87,7 @@ impl WindowStage {
             config: config(settings),
             rules: Arc::default(),
             live: HashMap::new(),
+            places: HashMap::new(),
             times: HashMap::new(),
             counts: Arc::clone(&counts),
             latencies: Arc::clone(&latencies),
@@ -129,7 +132,10 @@ struct Stage {
     config: WindowConfig,
     emitter: Emitter,
     rules: Arc<RuleSet>,
-    live: HashMap<WindowKey, Live>,
+    /// By the windows of the chain.
+    live: HashMap<Vec<WindowKey>, Live>,
+    /// Where each window stands: its chain, and as which of the chain.
+    places: HashMap<WindowKey, (Vec<WindowKey>, WindowId)>,
     times: HashMap<u32, SourceTime>,
     counts: Arc<SharedCounts>,
     latencies: Arc<SharedLatencies>,
@@ -170,22 +176,28 @@ impl Stage {
             return;
         }
         self.rules = Arc::clone(rules);
+        self.places.clear();
         let mut live = HashMap::new();
-        for (at, window) in rules.windows.windows().iter().enumerate() {
-            let rule = &rules.rules[window.source as usize];
-            let key = key(rules, WindowId(at as u32));
-            let kept = self.live.remove(&key).map(|live| Live { rule: Arc::clone(rule), ..live });
-            live.insert(key, kept.unwrap_or_else(|| self.begin(rule, window)));
+        for chain in rules.windows.chains() {
+            let keys: Vec<WindowKey> = chain.iter().map(|id| key(rules, *id)).collect();
+            for (at, key) in keys.iter().enumerate() {
+                self.places.insert(key.clone(), (keys.clone(), WindowId(at as u32)));
+            }
+            let own: Vec<Arc<ActiveRule>> = chain
+                .iter()
+                .map(|id| Arc::clone(&rules.rules[rules.windows.window(*id).source as usize]))
+                .collect();
+            let kept = self.live.remove(&keys).map(|live| Live { rules: own.clone(), ..live });
+            live.insert(keys, kept.unwrap_or_else(|| self.begin(own, rules, &chain)));
         }
         self.live = live;
     }
 
-    fn begin(&self, rule: &Arc<ActiveRule>, window: &Window) -> Live {
-        info!("New aggregate rule: {}", rule.rule.title.node);
-        // Alone it is the first window of its plan, and nothing feeds it but what is pushed.
-        let alone = Window { edges: Vec::new(), ..window.clone() };
-        let plan = Arc::new(WindowPlan::new(vec![alone.clone()], Vec::new()));
-        Live { rule: Arc::clone(rule), window: alone, set: WindowSet::new(plan, &self.config, 1) }
+    fn begin(&self, own: Vec<Arc<ActiveRule>>, rules: &RuleSet, chain: &[WindowId]) -> Live {
+        own.iter().for_each(|rule| info!("New aggregate rule: {}", rule.title()));
+        let plan = Arc::new(rules.windows.of_chain(chain));
+        let set = WindowSet::new(Arc::clone(&plan), &self.config, 1);
+        Live { rules: own, plan, set }
     }
 
     fn push(&mut self, rules: &RuleSet, mut fed: WindowMatch) {
@@ -193,13 +205,14 @@ impl Stage {
         fed.may_repeat = fed.position.offset <= source.offset_max;
         source.offset_max = source.offset_max.max(fed.position.offset);
         let watermark = self.watermark();
-        let key = key(rules, fed.window);
-        let Some(live) = self.live.get_mut(&key) else {
+        let place = self.places.get(&key(rules, fed.window)).cloned();
+        let live = place.and_then(|(chain, at)| Some((at, self.live.get_mut(&chain)?, chain)));
+        let Some((at, live, chain)) = live else {
             // A worker matched it by rules that are no longer in force.
             self.counts.add(Metric::WindowMatchesOutdated, 1);
             return;
         };
-        fed.window = WindowId(0);
+        fed.window = at;
         let before = live.set.counters();
         live.set.push(watermark, &[fed], &mut self.detections);
         let after = live.set.counters();
@@ -211,7 +224,7 @@ impl Stage {
         ] {
             self.counts.add(metric, is - was);
         }
-        self.send_detections(&key);
+        self.send_detections(&chain);
     }
 
     fn source(&mut self, source: u32, time: i64) -> &mut SourceTime {
@@ -228,7 +241,7 @@ impl Stage {
             self.source(*source, *time);
         }
         let watermark = self.watermark();
-        let keys: Vec<WindowKey> = self.live.keys().cloned().collect();
+        let keys: Vec<Vec<WindowKey>> = self.live.keys().cloned().collect();
         for key in keys {
             if let Some(live) = self.live.get_mut(&key) {
                 live.set.push(watermark, &[], &mut self.detections);
@@ -244,20 +257,23 @@ impl Stage {
         awake.map(|source| source.time).min().unwrap_or(i64::MIN)
     }
 
-    fn send_detections(&mut self, key: &WindowKey) {
+    fn send_detections(&mut self, chain: &[WindowKey]) {
         if self.detections.is_empty() {
             return;
         }
         let detections = std::mem::take(&mut self.detections);
-        if let Some(live) = self.live.get(key).filter(|live| live.window.is_emitting) {
-            for detection in &detections {
-                if self.limit.allow(Instant::now()).is_some() {
-                    let title = &live.rule.rule.title.node;
-                    info!("Found a match Title: {title} ({})", detection.reading);
-                }
-                send(&mut self.emitter, &self.sources, live, detection);
-                self.counts.add(Metric::WindowDetections, 1);
+        for detection in &detections {
+            let Some(live) = self.live.get(chain) else { break };
+            let window = live.plan.window(detection.window);
+            if !window.is_emitting {
+                continue;
             }
+            let rule = &live.rules[detection.window.0 as usize];
+            if self.limit.allow(Instant::now()).is_some() {
+                info!("Found a match Title: {} ({})", rule.title(), detection.reading);
+            }
+            send(&mut self.emitter, &self.sources, (rule, window), detection);
+            self.counts.add(Metric::WindowDetections, 1);
         }
         self.detections = detections;
         self.detections.clear();
@@ -289,7 +305,12 @@ fn key(rules: &RuleSet, id: WindowId) -> WindowKey {
     WindowKey { rule: rule.key.clone(), hash: rule.hash.clone(), condition: window.condition_index }
 }
 
-fn send(emitter: &mut Emitter, sources: &Sources, live: &Live, detection: &WindowDetection) {
+fn send(
+    emitter: &mut Emitter,
+    sources: &Sources,
+    (rule, window): (&ActiveRule, &Window),
+    detection: &WindowDetection,
+) {
     let mut topics: HashMap<u32, (Arc<str>, i32)> = HashMap::new();
     let events = detection.events.iter().map(|event| event.position.source);
     for source in events.chain([detection.completed_by.source]) {
@@ -301,7 +322,7 @@ fn send(emitter: &mut Emitter, sources: &Sources, live: &Live, detection: &Windo
         EventPosition::Record { topic, partition: *partition, offset }
     };
     let mut extract = Extract::default();
-    extract.take_window(detection, &live.window, &place);
+    extract.take_window(detection, window, &place);
     let latest = detection.events.last().map_or(detection.at, |event| event.time);
     let event = Event {
         // The latest whose bytes were kept.
@@ -309,5 +330,5 @@ fn send(emitter: &mut Emitter, sources: &Sources, live: &Live, detection: &Windo
         position: place(detection.completed_by),
         timestamp: Some(latest),
     };
-    emitter.send_window_detection(&live.rule, &event, &extract);
+    emitter.send_window_detection(rule, &event, &extract);
 }

@@ -9,6 +9,7 @@
 mod aggregations;
 mod bed;
 mod control;
+mod correlations;
 mod crash;
 mod faults;
 mod instances;

@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
-use sigmill_parser::{Document, Rule};
+use sigmill_codegen::RuleDocument;
+use sigmill_parser::ParseOptions;
 use sigmill_runtime::jvm_rules;
 use sigmill_runtime::properties::Properties;
 use sigmill_runtime::rule_files;
-use sigmill_runtime::rules_topic::{NewRule, RulesTopic, StoredRule};
+use sigmill_runtime::rules_topic::{RulesTopic, StoredRule};
 use sigmill_runtime::settings::kafka::KafkaSettings;
 use sigmill_runtime::settings::table;
 
@@ -61,6 +62,14 @@ enum RulesCommand {
         /// Write whatever a JVM processor would make of it.
         #[arg(long, conflicts_with = "jvm_safe")]
         no_jvm_safe: bool,
+        /// Write rules with look-around, back references or possessive quantifiers too; they run where
+        /// `sigmill.regex.backtracking` allows it.
+        #[arg(long)]
+        allow_backtracking_regex: bool,
+        /// Write rules with placeholders too; they run where a pipeline of `sigmill.pipelines` has the
+        /// values.
+        #[arg(long)]
+        allow_placeholders: bool,
     },
     /// List the rules on the topic, sorted by title.
     #[command(after_help = "Example:\n  sigmill rules list --bootstrap-server localhost:9092 \
@@ -138,13 +147,24 @@ struct Connection {
 pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
     log_from("error");
     match &args.command {
-        RulesCommand::Load { connection, files, dirs, jvm_safe, no_jvm_safe } => {
+        RulesCommand::Load {
+            connection,
+            files,
+            dirs,
+            jvm_safe,
+            no_jvm_safe,
+            allow_backtracking_regex,
+            allow_placeholders,
+        } => {
             let safety = match (jvm_safe, no_jvm_safe) {
                 (true, _) => Some(true),
                 (_, true) => Some(false),
                 _ => None,
             };
-            load(connection, &[files.as_slice(), dirs].concat(), safety)
+            let mut options = ParseOptions::default();
+            options.allows_backtracking = *allow_backtracking_regex;
+            options.keeps_placeholders = *allow_placeholders;
+            load(connection, &[files.as_slice(), dirs].concat(), &options, safety)
         }
         RulesCommand::List { connection, format } => list(connection, *format),
         RulesCommand::Get { connection, title } => get(connection, title),
@@ -154,13 +174,18 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Exit, Failure> {
 }
 
 /// `safety`: whether to spare a JVM processor; `None`: if one is alive.
-fn load(connection: &Connection, paths: &[PathBuf], safety: Option<bool>) -> Result<Exit, Failure> {
+fn load(
+    connection: &Connection,
+    paths: &[PathBuf],
+    options: &ParseOptions,
+    safety: Option<bool>,
+) -> Result<Exit, Failure> {
     let place = connection.place()?;
-    let loaded = rule_files::load(paths).or_exit(Exit::Usage)?;
-    let (records, failed_count) = rule_records::records(&loaded);
+    let loaded = rule_files::load_with(paths, options).or_exit(Exit::Usage)?;
+    let rule_records::Records { documents, records, failed_count } = rule_records::records(&loaded);
     let faults: Vec<String> = match safety {
         Some(false) => Vec::new(),
-        _ => records.iter().filter_map(rule_in).flat_map(|rule| jvm_rules::faults(&rule)).collect(),
+        _ => documents.iter().flat_map(jvm_rules::faults_of).collect(),
     };
     let is_spared = !faults.is_empty()
         && safety.unwrap_or_else(|| {
@@ -188,12 +213,12 @@ fn list(connection: &Connection, format: ListFormat) -> Result<Exit, Failure> {
         ListFormat::Text => {
             for stored in &stored {
                 let rule = rule_of(stored);
-                let id = rule.as_ref().and_then(|rule| rule.id.as_ref());
-                let level = rule.as_ref().and_then(|rule| rule.level.as_ref());
+                let id = rule.as_ref().and_then(RuleDocument::id);
+                let level = rule.as_ref().and_then(RuleDocument::level);
                 let columns = [
                     stored.key.as_str(),
-                    id.map_or("-", |id| id.node.as_str()),
-                    level.map_or("-", |level| level.node.as_str()),
+                    id.unwrap_or("-"),
+                    level.map_or("-", |level| level.as_str()),
                 ];
                 let columns = columns.map(|column| column.replace(|c: char| c.is_control(), " "));
                 text += &columns.join("\t");
@@ -236,28 +261,23 @@ fn no_such_rules(titles: &[String]) -> Failure {
     )
 }
 
-/// The rule that a record holds, if it loads.
-fn rule_of(stored: &StoredRule) -> Option<Box<Rule>> {
-    first_rule(&stored.value)
-}
-
-fn rule_in(record: &NewRule) -> Option<Box<Rule>> {
-    first_rule(&record.value)
-}
-
-fn first_rule(value: &[u8]) -> Option<Box<Rule>> {
-    sigmill_parser::parse_bytes(value).documents.into_iter().find_map(|document| match document {
-        Document::Rule(rule) => Some(rule),
-        _ => None,
-    })
+/// The rule, correlation or filter that a record holds, if it loads; the first of several.
+fn rule_of(stored: &StoredRule) -> Option<RuleDocument> {
+    let mut options = ParseOptions::default();
+    options.is_whole_set = false;
+    // The processor that runs them may have pipelines, and a setting that allows backtracking.
+    options.keeps_placeholders = true;
+    options.allows_backtracking = true;
+    let parsed = sigmill_parser::parse_bytes_with(&stored.value, &options);
+    parsed.documents.into_iter().next().map(RuleDocument::from)
 }
 
 fn to_json(stored: &StoredRule) -> serde_json::Value {
     let rule = rule_of(stored);
     json!({
         "title": stored.key,
-        "id": rule.as_ref().and_then(|rule| rule.id.as_ref()).map(|id| id.node.as_str()),
-        "level": rule.as_ref().and_then(|rule| rule.level.as_ref()).map(|level| level.node.as_str()),
+        "id": rule.as_ref().and_then(RuleDocument::id),
+        "level": rule.as_ref().and_then(RuleDocument::level).map(|level| level.as_str()),
         "loads": rule.is_some(),
         "partition": stored.partition,
         "offset": stored.offset,

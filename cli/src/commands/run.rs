@@ -13,6 +13,7 @@ use sigmill_runtime::settings::Settings;
 use tracing::info;
 
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::pipelines::PipelineArgs;
 use crate::process::{log_from, run_failure, stop_on_signals};
 use crate::properties_source::{self, Ask};
 use crate::stdio::put;
@@ -42,6 +43,8 @@ pub(crate) struct RunArgs {
     /// The properties file, as the JVM processor's option.
     #[arg(short, long, value_name = "FILE", conflicts_with = "properties")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    pipelines: PipelineArgs,
     /// Ask for nothing, even at a terminal. Alone, -h prints this help.
     #[arg(short = 'h', long)]
     headless: bool,
@@ -75,6 +78,13 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
         () => Ask::AtTerminal,
     };
     properties_source::ask(&mut properties, ask)?;
+    // What is named here comes on top of the setting, and is written into it: one list, read in one place.
+    if !args.pipelines.names().is_empty() {
+        let mut names: Vec<String> = args.pipelines.names().to_vec();
+        let written = properties.get("sigmill.pipelines").map(|entry| entry.value.clone());
+        names.splice(0..0, written);
+        properties.set("sigmill.pipelines", &names.join(","), "--pipeline");
+    }
     let settings = Settings::from_properties(&properties).or_exit(Exit::Usage)?;
     log_from("info");
     info!("Starting SigmaStreamsApp (sigmill {})", env!("CARGO_PKG_VERSION"));

@@ -103,7 +103,7 @@ impl EventValue {
 
 /// The filters among documents that reach the rule at `index`.
 pub fn filters_of(documents: &[RuleDocument], index: usize) -> Vec<&Filter> {
-    let names = References::new(documents);
+    let names = References::new(documents, &crate::CompileOptions::default());
     let filters = documents.iter().filter_map(|document| match document {
         RuleDocument::Filter(filter) => Some(filter.as_ref()),
         _ => None,

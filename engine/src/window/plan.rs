@@ -1,5 +1,7 @@
 //! The windows of a compiled rule set: what each measures, when it holds, and what feeds it.
 
+use std::collections::BTreeMap;
+
 use super::fixed::Fixed;
 use crate::field_index::FieldId;
 use crate::plan::RuleId;
@@ -269,6 +271,43 @@ impl WindowPlan {
     /// The level of a window.
     pub fn level(&self, id: WindowId) -> u32 {
         self.levels[id.0 as usize]
+    }
+
+    /// The windows that feed each other, in the order of the plan; one that stands alone is a chain too.
+    pub fn chains(&self) -> Vec<Vec<WindowId>> {
+        let mut chain_of: Vec<usize> = (0..self.windows.len()).collect();
+        for (at, window) in self.windows.iter().enumerate() {
+            for edge in &window.edges {
+                let Source::Window(from) = edge.from else { continue };
+                let (joined, own) = (chain_of[from.0 as usize], chain_of[at]);
+                chain_of.iter_mut().filter(|chain| **chain == joined).for_each(|c| *c = own);
+            }
+        }
+        let mut chains: BTreeMap<usize, Vec<WindowId>> = BTreeMap::new();
+        for (at, chain) in chain_of.iter().enumerate() {
+            chains.entry(*chain).or_default().push(WindowId(at as u32));
+        }
+        chains.into_values().collect()
+    }
+
+    /// A plan of one of the [`WindowPlan::chains`] alone. No rule feeds it: what rules match is pushed.
+    pub fn of_chain(&self, chain: &[WindowId]) -> Self {
+        let place = |id: WindowId| {
+            let at = chain.iter().position(|member| *member == id);
+            WindowId(at.expect("a chain is whole") as u32)
+        };
+        let alone = |id: &WindowId| {
+            let mut window = self.window(*id).clone();
+            window.edges.retain_mut(|edge| match &mut edge.from {
+                Source::Rule(_) => false,
+                Source::Window(from) => {
+                    *from = place(*from);
+                    true
+                }
+            });
+            window
+        };
+        Self::new(chain.iter().map(alone).collect(), Vec::new())
     }
 
     pub(crate) fn edges_of_rule(&self, rule: RuleId) -> &[(WindowId, u32)] {

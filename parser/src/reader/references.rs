@@ -9,19 +9,18 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::span::Spanned;
 use crate::suggest::nearest;
 
-/// The findings about a set of documents, each with the index of its document. `known` are the names
-/// and ids of documents that exist beside them.
+/// The findings about a set of documents, each with the index of its document. `broken` are the names
+/// and ids of documents that exist beside them and cannot be loaded.
 ///
 /// A name that nothing has does not keep a document from being loaded, since the rule may come later; a
-/// circle does.
-pub(crate) fn check(documents: &[&Document], known: &[&str]) -> Vec<(usize, Diagnostic)> {
-    let mut owners: HashMap<&str, usize> = HashMap::new();
+/// circle does. The letter case of an id does not matter.
+pub(crate) fn check(documents: &[&Document], broken: &[&str]) -> Vec<(usize, Diagnostic)> {
+    let mut owners = Owners::default();
     for (at, document) in documents.iter().enumerate() {
-        for name in names(document) {
-            owners.entry(name).or_insert(at);
-        }
+        let (id, name) = names(document);
+        owners.add(id, name, at);
     }
-    let others: HashSet<&str> = known.iter().copied().collect();
+    let broken: HashSet<String> = broken.iter().map(|name| name.to_ascii_lowercase()).collect();
     let mut findings = Vec::new();
     for (at, document) in documents.iter().enumerate() {
         let references: &[Spanned<String>] = match document {
@@ -34,34 +33,78 @@ pub(crate) fn check(documents: &[&Document], known: &[&str]) -> Vec<(usize, Diag
         };
         for reference in references {
             let name = reference.node.as_str();
-            if !owners.contains_key(name) && !others.contains(name) {
-                let names = owners.keys().copied().chain(known.iter().copied());
-                findings.push((at, unknown(document, reference, nearest(name, names))));
+            if owners.find(name).is_some() {
+                continue;
             }
+            let diagnostic = match broken.contains(&name.to_ascii_lowercase()) {
+                true => unloadable(document, reference),
+                false => unknown(document, reference, nearest(name, owners.spellings())),
+            };
+            findings.push((at, diagnostic));
         }
     }
     findings.extend(circles(documents, &owners));
     findings
 }
 
-/// The names by which a document can be referred to.
-fn names(document: &Document) -> Vec<&str> {
+/// Documents by what others call them.
+#[derive(Default)]
+struct Owners<'a> {
+    /// In lower case.
+    by_id: HashMap<String, usize>,
+    by_name: HashMap<&'a str, usize>,
+    spellings: Vec<&'a str>,
+}
+
+impl<'a> Owners<'a> {
+    fn add(&mut self, id: Option<&'a str>, name: Option<&'a str>, at: usize) {
+        if let Some(id) = id {
+            self.by_id.entry(id.to_ascii_lowercase()).or_insert(at);
+        }
+        if let Some(name) = name {
+            self.by_name.entry(name).or_insert(at);
+        }
+        self.spellings.extend([id, name].into_iter().flatten());
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let by_name = self.by_name.get(name).copied();
+        by_name.or_else(|| self.by_id.get(&name.to_ascii_lowercase()).copied())
+    }
+
+    fn spellings(&self) -> impl Iterator<Item = &'a str> {
+        self.spellings.iter().copied()
+    }
+}
+
+/// The id and the name by which a document can be referred to.
+fn names(document: &Document) -> (Option<&str>, Option<&str>) {
     let (id, name) = match document {
         Document::Rule(rule) => (&rule.id, &rule.name),
         Document::Correlation(correlation) => (&correlation.id, &correlation.name),
         // Nothing refers to a filter.
-        Document::Filter(_) => return Vec::new(),
+        Document::Filter(_) => return (None, None),
     };
-    [id, name].into_iter().flatten().map(|name| name.node.as_str()).collect()
+    (id.as_ref().map(|id| id.node.as_str()), name.as_ref().map(|name| name.node.as_str()))
+}
+
+fn finding(document: &Document, reference: &Spanned<String>) -> Diagnostic {
+    match document {
+        // A filter without its rule is without effect; a correlation without it never holds.
+        Document::Filter(_) => Diagnostic::warning(Code::CorrelationReference, reference.span),
+        _ => Diagnostic::error(Code::CorrelationReference, reference.span).loadable(),
+    }
+}
+
+fn unloadable(document: &Document, reference: &Spanned<String>) -> Diagnostic {
+    finding(document, reference)
+        .message(format!("the rule `{}` has errors and does not load", shorten(&reference.node)))
+        .help("what is wrong with it is reported at its own place")
 }
 
 fn unknown(document: &Document, reference: &Spanned<String>, near: Option<&str>) -> Diagnostic {
     let message = format!("there is no rule with the name or id `{}`", shorten(&reference.node));
-    let diagnostic = match document {
-        // A filter without its rule is without effect; a correlation without it never holds.
-        Document::Filter(_) => Diagnostic::warning(Code::CorrelationReference, reference.span),
-        _ => Diagnostic::error(Code::CorrelationReference, reference.span).loadable(),
-    };
+    let diagnostic = finding(document, reference);
     match near {
         Some(near) => diagnostic.message(message).help(format!("did you mean `{near}`?")),
         None => diagnostic.message(message).help("give the rule this `name`, or use its `id`"),
@@ -72,14 +115,14 @@ fn unknown(document: &Document, reference: &Spanned<String>, near: Option<&str>)
 ///
 /// What refers to no correlation, or is referred to by none, is in no circle; taking such documents away
 /// until none is left leaves the circles.
-fn circles(documents: &[&Document], owners: &HashMap<&str, usize>) -> Vec<(usize, Diagnostic)> {
+fn circles(documents: &[&Document], owners: &Owners<'_>) -> Vec<(usize, Diagnostic)> {
     let references = |at: usize| -> &[Spanned<String>] {
         match documents[at] {
             Document::Correlation(correlation) => &correlation.rules,
             _ => &[],
         }
     };
-    let target = |reference: &Spanned<String>| owners.get(reference.node.as_str()).copied();
+    let target = |reference: &Spanned<String>| owners.find(&reference.node);
     let mut targets: Vec<Vec<usize>> = Vec::with_capacity(documents.len());
     let mut sources: Vec<Vec<usize>> = vec![Vec::new(); documents.len()];
     for at in 0..documents.len() {
