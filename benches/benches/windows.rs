@@ -66,9 +66,7 @@ fn windows(c: &mut Criterion) {
             b.iter_batched(
                 || (Windows::new(Arc::clone(&plan), WindowConfig::default()), Vec::new()),
                 |(mut windows, mut detections)| {
-                    for arrived in &matches {
-                        windows.push(arrived, &mut detections);
-                    }
+                    windows.push_all(&matches, &mut detections);
                     assert_eq!(detections.len(), expected);
                     windows
                 },

@@ -355,13 +355,15 @@ proptest! {
         grace_ms in prop_oneof![Just(None), (0i64..15_000).prop_map(Some)],
         emit in prop::sample::select(vec![Emit::Early, Emit::Final, Emit::Every]),
         batch in 1usize..8,
+        // Most cases have so few groups that all of them would stay open.
+        open_groups_max in prop::sample::select(vec![0usize, 1, 2, 1_000]),
     ) {
         let parsed = load(&text);
         let documents: Vec<RuleDocument> = parsed.iter().cloned().map(RuleDocument::from).collect();
         let compiled = compile_set(&documents, &CompileOptions::default(), &[]);
         prop_assert_eq!(&compiled.refused, &vec![]);
         let (plan, fed) = feed(compiled, &events);
-        let config = WindowConfig { emit, grace_ms, ..WindowConfig::default() };
+        let config = WindowConfig { emit, grace_ms, open_groups_max, ..WindowConfig::default() };
         let (got, late) = run(&plan, &config, 1, &fed);
 
         let json: Vec<(Option<i64>, Json)> = events
@@ -387,9 +389,9 @@ proptest! {
             let mut windows = Windows::new(Arc::clone(&plan), config);
             let mut batched = Vec::new();
             for fed in fed.chunks(batch) {
-                for arrived in fed.iter().flat_map(|(_, matches)| matches) {
-                    windows.push(arrived, &mut batched);
-                }
+                let matches: Vec<WindowMatch> =
+                    fed.iter().flat_map(|(_, matches)| matches).cloned().collect();
+                windows.push_all(&matches, &mut batched);
                 windows.advance(0, fed.last().map_or(i64::MIN, |(watermark, _)| *watermark), &mut batched);
             }
             windows.advance(0, i64::MAX, &mut batched);

@@ -12,24 +12,33 @@
 //! when it closes; its first event opens it. When a detection goes out is [`Emit`]'s matter.
 //!
 //! The way of a match: [`feed`] makes it from a record and the rules that matched it, [`shard`] finds
-//! the state of its group, [`group`] puts it among the group's [`entries`] and decides, keeping the
-//! condition's number in a [`tally`]; [`chain`] hands detections on to the windows that other windows
-//! feed. A group's outcome depends on nothing but the order of its own matches and the watermarks, so it
+//! the state of its group in a [`group_table`], [`group`] puts it among the group's [`entries`] and
+//! decides, keeping the condition's number in a [`tally`]; [`chain`] hands detections on to the windows
+//! that other windows feed. A million groups fit because most are [`packed`], and because a match that
+//! cannot make its group's condition hold is added to the packed bytes. A group's outcome depends on nothing but the order of its own matches and the watermarks, so it
 //! does not matter how many shards there are or where one batch ends and the next begins.
 //! `codegen/tests/windows.rs` holds all of this to the reference.
 
 mod chain;
+mod contents;
 mod detection;
+mod due_queue;
 mod entries;
 mod feed;
 mod fixed;
 mod group;
+mod group_table;
+mod interned;
 mod key;
+mod key_index;
+mod packed;
 mod plan;
 mod runs;
 mod shard;
+mod slab;
 mod sweep;
 mod tally;
+mod varint;
 
 pub use chain::WindowSet;
 pub use detection::{EventRef, Position, WindowDetection};

@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::detection::Position;
+use super::varint::{put, put_long, take, take_long, unzigzag, zigzag};
 
 /// Entries of a full block.
 const BLOCK_ENTRIES: usize = 64;
@@ -109,52 +110,13 @@ impl Iterator for BlockIter<'_> {
     }
 }
 
-fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)) as u64
-}
-
-fn unzigzag(value: u64) -> i64 {
-    (value >> 1) as i64 ^ -((value & 1) as i64)
-}
-
-/// Seven bits a byte, the low ones first.
-fn put(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-fn take(bytes: &mut &[u8]) -> u64 {
-    let mut value = 0;
-    let mut shift = 0;
-    while let Some((byte, rest)) = bytes.split_first() {
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if *byte < 0x80 {
-            break;
-        }
-    }
-    value
-}
-
-/// A payload is short but for the largest numbers: its upper half is a number of its own.
-fn put_long(bytes: &mut Vec<u8>, value: i128) {
-    let zigzag = ((value << 1) ^ (value >> 127)) as u128;
-    put(bytes, zigzag as u64);
-    put(bytes, (zigzag >> 64) as u64);
-}
-
-fn take_long(bytes: &mut &[u8]) -> i128 {
-    let zigzag = u128::from(take(bytes)) | u128::from(take(bytes)) << 64;
-    (zigzag >> 1) as i128 ^ -((zigzag & 1) as i128)
-}
-
 impl Entries {
     pub(crate) fn new(parts: Parts) -> Self {
         Self { blocks: VecDeque::new(), len: 0, parts }
+    }
+
+    pub(crate) fn parts(&self) -> Parts {
+        self.parts
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -202,6 +164,11 @@ impl Entries {
         if half < entries.len() {
             self.blocks.insert(at + 1, rebuilt(&entries[half..]));
         }
+    }
+
+    /// All entries, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Entry> {
+        self.blocks.iter().flat_map(|block| block.iter(self.parts))
     }
 
     /// The entries from one time to another, both included, in order.
@@ -273,10 +240,10 @@ impl Entries {
         self.len -= (block.count - count) as usize;
     }
 
-    #[cfg(test)]
+    /// The memory that is held.
     pub(crate) fn bytes(&self) -> usize {
-        let block_bytes = |block: &Block| block.bytes.capacity() + size_of::<Block>();
-        self.blocks.iter().map(block_bytes).sum()
+        let blocks: usize = self.blocks.iter().map(|block| block.bytes.capacity()).sum();
+        blocks + self.blocks.capacity() * size_of::<Block>()
     }
 }
 

@@ -61,6 +61,16 @@ impl Fixed {
     pub fn from_count(count: u64) -> Self {
         Self(i128::from(count) * SCALE)
     }
+
+    /// The least count that is not below the number.
+    pub(crate) fn least_count(self) -> usize {
+        usize::try_from(-(-self.0).div_euclid(SCALE)).unwrap_or(0)
+    }
+
+    /// The least count that is above the number.
+    pub(crate) fn least_count_above(self) -> usize {
+        usize::try_from(self.0.div_euclid(SCALE) + 1).unwrap_or(0)
+    }
 }
 
 /// The power of ten; far ones are as good as infinite.

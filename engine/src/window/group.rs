@@ -11,13 +11,12 @@
 //! A negative number could still falsify a sum. While a group has one that windows of instants to come
 //! can hold, it decides settled instants only.
 
-use std::collections::hash_map::Entry as Slot;
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::collections::VecDeque;
 
 use super::detection::{EventRef, Position, WindowDetection};
 use super::entries::{Entries, Entry, Parts};
 use super::feed::{WindowMatch, WindowValue};
+use super::interned::Interned;
 use super::key::GroupKey;
 use super::plan::{Measure, Window, WindowId};
 use super::runs::{Runs, Unreported};
@@ -42,11 +41,18 @@ pub(crate) struct Frame<'a> {
     /// How long after an instant events may still come to it.
     pub(crate) hold: i64,
     pub(crate) config: &'a WindowConfig,
+    /// So many entries of a group need no decision, and can be added to a packed group; 0 for none.
+    pub(crate) quiet_max: usize,
 }
 
 impl Frame<'_> {
     fn timespan(&self) -> i64 {
         self.window.timespan_ms
+    }
+
+    /// Where detections go out at once: until when an event at that time can matter.
+    pub(super) fn matters_until(&self, time: i64) -> i64 {
+        time.saturating_add(self.hold).saturating_add(self.timespan()).saturating_add(self.hold)
     }
 }
 
@@ -60,37 +66,40 @@ pub(crate) struct Inserted {
     pub(crate) entries_evicted: u64,
 }
 
+/// What a window keeps of an entry.
+pub(super) fn parts(window: &Window) -> Parts {
+    Parts {
+        payload: window.measure != Measure::Events,
+        carried: window.edges.iter().any(|edge| !edge.carried.is_empty()),
+    }
+}
+
 /// The state of a group.
 #[derive(Debug)]
 pub(crate) struct Group {
     pub(crate) key: GroupKey,
     /// The least time under which the group stands in its shard's queue.
     pub(crate) queued_at: i64,
-    entries: Entries,
+    pub(super) entries: Entries,
     sweep: Sweep,
-    runs: Runs,
+    pub(super) runs: Runs,
     /// Instants before it are settled.
-    settled: i64,
+    pub(super) settled: i64,
     /// The last instant that was decided for good, and whether the condition held.
-    last: Option<(i64, bool)>,
+    pub(super) last: Option<(i64, bool)>,
     /// The time of the latest negative number of a sum.
-    negative_last: Option<i64>,
-    values: Interned,
-    carried: Interned,
-    contents: VecDeque<(EventRef, Arc<[u8]>)>,
-    is_truncated: bool,
+    pub(super) negative_last: Option<i64>,
+    pub(super) values: Interned,
+    pub(super) carried: Interned,
+    pub(super) is_truncated: bool,
 }
 
 impl Group {
     pub(crate) fn new(key: GroupKey, window: &Window, settled: i64) -> Self {
-        let parts = Parts {
-            payload: window.measure != Measure::Events,
-            carried: window.edges.iter().any(|edge| !edge.carried.is_empty()),
-        };
         Self {
             key,
             queued_at: i64::MAX,
-            entries: Entries::new(parts),
+            entries: Entries::new(parts(window)),
             sweep: Sweep::new(window),
             runs: Runs::default(),
             settled,
@@ -98,13 +107,16 @@ impl Group {
             negative_last: None,
             values: Interned::default(),
             carried: Interned::default(),
-            contents: VecDeque::new(),
             is_truncated: false,
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.len() == 0
+    pub(crate) fn first_time(&self) -> Option<i64> {
+        self.entries.first_time()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// Takes a match in that is not late.
@@ -137,13 +149,6 @@ impl Group {
             inserted.entries_evicted += 1;
             self.is_truncated = true;
             self.evict_first(frame.window);
-        }
-        if let Some(content) = &arrived.content {
-            let event = EventRef { time, position: arrived.position };
-            self.contents.push_back((event, Arc::clone(content)));
-            if self.contents.len() > frame.config.contents_per_group_max {
-                self.contents.pop_front();
-            }
         }
         let mut span = (time, time.saturating_add(frame.timespan()));
         if self.is_waiting(frame, self.settled) {
@@ -220,7 +225,7 @@ impl Group {
                 let over = self.negative_last.unwrap_or(i64::MAX).saturating_add(timespan);
                 undecided.min(over).saturating_add(hold)
             }
-            Way::Early | Way::Every => expiry.saturating_add(hold),
+            Way::Early | Way::Every => frame.matters_until(last),
         })
     }
 
@@ -233,9 +238,7 @@ impl Group {
             Way::Early | Way::Every if self.is_waiting(frame, self.settled) => {
                 self.due_at(frame).unwrap_or(settled_at)
             }
-            Way::Early | Way::Every => {
-                settled_at.saturating_add(frame.timespan()).saturating_add(frame.hold)
-            }
+            Way::Early | Way::Every => frame.matters_until(time),
         }
     }
 
@@ -369,7 +372,6 @@ impl Group {
             Some((position, carried)) => (position, carried.cloned()),
             None => (last.position, self.carried.get(last.carried).map(GroupKey::of)),
         };
-        let within = |(event, _): &&(EventRef, _)| (start..=end).contains(&event.time);
         out.push(WindowDetection {
             window: frame.id,
             group: self.key.clone(),
@@ -379,7 +381,8 @@ impl Group {
             reading,
             events: events.into(),
             events_total,
-            contents: self.contents.iter().filter(within).cloned().collect(),
+            // They are kept apart from the groups.
+            contents: Vec::new(),
             completed_by,
             is_truncated: self.is_truncated,
             carried,
@@ -394,7 +397,6 @@ impl Group {
         let mut removed = Vec::new();
         self.entries.remove_before(horizon, |entry| removed.push(*entry));
         removed.iter().for_each(|entry| self.release(window, entry));
-        self.contents.retain(|(event, _)| event.time >= horizon);
     }
 
     fn evict_first(&mut self, window: &Window) {
@@ -412,48 +414,5 @@ impl Group {
             self.values.give_back(entry.payload as u32);
         }
         self.carried.give_back(entry.carried);
-    }
-}
-
-/// Byte strings with numbers, as long as an entry has them. 0 is no string.
-#[derive(Debug, Default)]
-struct Interned {
-    numbers: HashMap<Arc<[u8]>, u32>,
-    /// By number less one: the bytes and how many entries have them.
-    slots: Vec<(Arc<[u8]>, u32)>,
-    free: Vec<u32>,
-}
-
-impl Interned {
-    fn take(&mut self, bytes: &[u8]) -> u32 {
-        if let Some(number) = self.numbers.get(bytes) {
-            self.slots[*number as usize - 1].1 += 1;
-            return *number;
-        }
-        let bytes: Arc<[u8]> = bytes.into();
-        let number = self.free.pop().unwrap_or_else(|| {
-            self.slots.push((Arc::clone(&bytes), 0));
-            self.slots.len() as u32
-        });
-        self.slots[number as usize - 1] = (Arc::clone(&bytes), 1);
-        self.numbers.insert(bytes, number);
-        number
-    }
-
-    fn get(&self, number: u32) -> Option<&Arc<[u8]>> {
-        Some(&self.slots.get((number as usize).checked_sub(1)?)?.0)
-    }
-
-    fn give_back(&mut self, number: u32) {
-        let Some(at) = (number as usize).checked_sub(1) else { return };
-        let (bytes, count) = &mut self.slots[at];
-        *count -= 1;
-        if *count == 0 {
-            let bytes = std::mem::take(bytes);
-            if let Slot::Occupied(slot) = self.numbers.entry(bytes) {
-                slot.remove();
-            }
-            self.free.push(number);
-        }
     }
 }

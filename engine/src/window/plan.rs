@@ -1,6 +1,6 @@
 //! The windows of a compiled rule set: what each measures, when it holds, and what feeds it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fixed::Fixed;
 use crate::field_index::FieldId;
@@ -80,6 +80,32 @@ pub enum WindowExpr {
 }
 
 impl WindowExpr {
+    /// It does not hold with fewer inputs.
+    fn inputs_needed(&self) -> usize {
+        match self {
+            Self::Input(_) => 1,
+            Self::Not(_) => 0,
+            Self::AtLeast(least, parts) => {
+                let inputs: BTreeSet<u16> = parts.iter().filter_map(Self::input).collect();
+                if inputs.len() == parts.len() {
+                    return *least as usize;
+                }
+                // Parts may share inputs: so many as the cheapest of those that have to hold need.
+                let mut needed: Vec<usize> = parts.iter().map(Self::inputs_needed).collect();
+                needed.sort_unstable();
+                let last = (*least as usize).checked_sub(1);
+                last.and_then(|last| needed.get(last).copied()).unwrap_or(0)
+            }
+        }
+    }
+
+    fn input(&self) -> Option<u16> {
+        match self {
+            Self::Input(input) => Some(*input),
+            Self::Not(_) | Self::AtLeast(..) => None,
+        }
+    }
+
     fn has_not(&self) -> bool {
         match self {
             Self::Input(_) => false,
@@ -159,6 +185,30 @@ pub struct Window {
 }
 
 impl Window {
+    /// Fewer entries than this cannot make the condition hold, whatever they are. 0 where nothing is known.
+    pub(crate) fn entries_needed(&self) -> usize {
+        let is_count = matches!(
+            self.measure,
+            Measure::Events | Measure::DistinctValues | Measure::Inputs | Measure::InputsInOrder
+        );
+        let needed = |(bound, number): &(Bound, Fixed)| match bound {
+            Bound::GreaterOrEqual | Bound::Equal => number.least_count(),
+            Bound::Greater => number.least_count_above(),
+            Bound::Less | Bound::LessOrEqual | Bound::NotEqual => 0,
+        };
+        match &self.condition {
+            WindowCondition::Bounds(bounds) if is_count => {
+                bounds.iter().map(needed).max().unwrap_or(0)
+            }
+            WindowCondition::Bounds(_) => 0,
+            WindowCondition::Expr(expr) => expr.inputs_needed(),
+            WindowCondition::InOrder(rows) => {
+                let inputs = |row: &Vec<u16>| row.iter().collect::<BTreeSet<_>>().len();
+                rows.iter().map(inputs).min().unwrap_or(0)
+            }
+        }
+    }
+
     pub(crate) fn deciding(&self) -> Deciding {
         let bounds = match &self.condition {
             WindowCondition::Expr(expr) if expr.has_not() => return Deciding::Falsifiable,

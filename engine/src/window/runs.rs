@@ -6,6 +6,7 @@
 //! *mark*), and a run without a mark, however it came to be, is reported.
 
 use super::entries::Entries;
+use super::varint::{put, take, unzigzag, zigzag};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
@@ -33,6 +34,39 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty() && self.marks.is_empty()
+    }
+
+    /// Writes them behind `bytes`, as differences to a time that is near.
+    pub(crate) fn pack(&self, mut last: i64, bytes: &mut Vec<u8>) {
+        let mut put_time = |bytes: &mut Vec<u8>, time: i64| {
+            put(bytes, zigzag(time.wrapping_sub(last)));
+            last = time;
+        };
+        put(bytes, self.runs.len() as u64);
+        for run in &self.runs {
+            put_time(bytes, run.start);
+            put_time(bytes, run.end);
+        }
+        put(bytes, self.marks.len() as u64);
+        self.marks.iter().for_each(|mark| put_time(bytes, *mark));
+    }
+
+    /// Reads what was packed.
+    pub(crate) fn unpack(mut last: i64, bytes: &mut &[u8]) -> Self {
+        let mut take_time = |bytes: &mut &[u8]| {
+            last = last.wrapping_add(unzigzag(take(bytes)));
+            last
+        };
+        let count = take(bytes);
+        let runs =
+            (0..count).map(|_| Run { start: take_time(bytes), end: take_time(bytes) }).collect();
+        let count = take(bytes);
+        let marks = (0..count).map(|_| take_time(bytes)).collect();
+        Self { runs, marks }
+    }
+
     /// Decides the instants from one time to another anew. Gives the first instants of the runs that are
     /// to be reported, and marks them.
     pub(crate) fn decide(

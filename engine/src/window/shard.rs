@@ -1,17 +1,18 @@
 //! The windows of one shard: the state of the groups that one worker owns.
 //!
-//! Groups stand in a queue by the watermark beyond which there is something to do for them, so that a
-//! watermark costs only what it settles. The queue may name a group too early or twice, never too late.
+//! Groups stand in a queue ([`super::due_queue`]) by the watermark beyond which there is something to do
+//! for them, so that a watermark costs only what it settles. The queue may name a group too early or twice, never too late.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use super::detection::WindowDetection;
+use super::contents::Contents;
+use super::detection::{EventRef, WindowDetection};
+use super::due_queue::DueQueue;
 use super::feed::WindowMatch;
-use super::group::{Frame, Group, Way};
-use super::key::GroupKey;
-use super::plan::{Deciding, Measure, Source, WindowId, WindowPlan};
+use super::group::{Frame, Way, parts};
+use super::group_table::GroupTable;
+use super::packed;
+use super::plan::{Deciding, Measure, Source, Window, WindowId, WindowPlan};
 
 /// The grace of a window of an hour.
 const GRACE_MS_MAX: i64 = 300_000;
@@ -42,8 +43,13 @@ pub struct WindowConfig {
     pub groups_per_window_max: usize,
     /// Entries that a group holds at most. The oldest makes room.
     pub entries_per_group_max: usize,
+    /// Groups of a window that stand ready to be worked on; the others, but for those with many entries,
+    /// are packed.
+    pub open_groups_max: usize,
     /// Events of which a group keeps the bytes.
     pub contents_per_group_max: usize,
+    /// Bytes of events that a window keeps for all of its groups. The oldest make room.
+    pub contents_bytes_max: usize,
     /// Events that a detection names at most, the last ones.
     pub event_refs_max: usize,
 }
@@ -55,7 +61,9 @@ impl Default for WindowConfig {
             grace_ms: None,
             groups_per_window_max: 100_000,
             entries_per_group_max: 65_536,
+            open_groups_max: 1_024,
             contents_per_group_max: 8,
+            contents_bytes_max: 32 << 20,
             event_refs_max: 1_000,
         }
     }
@@ -106,12 +114,15 @@ struct WindowState {
     way: Way,
     grace: i64,
     hold: i64,
+    quiet_max: usize,
     watermark: i64,
-    slots: HashMap<GroupKey, u32>,
-    groups: Vec<Option<Group>>,
-    free: Vec<u32>,
-    queue: BinaryHeap<Reverse<(i64, u32)>>,
+    groups: GroupTable,
+    queue: DueQueue,
+    contents: Contents,
 }
+
+/// Matches whose groups are looked up together.
+const BATCH: usize = 32;
 
 impl Windows {
     /// No group yet.
@@ -136,11 +147,11 @@ impl Windows {
                 way,
                 grace,
                 hold,
+                quiet_max: quiet_max(window, way, &config),
                 watermark: i64::MIN,
-                slots: HashMap::new(),
-                groups: Vec::new(),
-                free: Vec::new(),
-                queue: BinaryHeap::new(),
+                groups: GroupTable::default(),
+                queue: DueQueue::new(window.timespan_ms),
+                contents: Contents::default(),
             });
         }
         Self { plan, config, states, counters: WindowCounters::default() }
@@ -158,15 +169,65 @@ impl Windows {
 
     /// How many groups there are.
     pub fn group_count(&self) -> usize {
-        self.states.iter().map(|state| state.slots.len()).sum()
+        self.states.iter().map(|state| state.groups.len()).sum()
+    }
+
+    /// The memory that groups and their entries take, without events' bytes and without the strings and
+    /// runs of the few groups that are not packed.
+    pub fn held_bytes(&self) -> usize {
+        let held = |state: &WindowState| state.groups.held_bytes() + state.queue.held_bytes();
+        self.states.iter().map(held).sum()
     }
 
     /// Takes a match in; a late or repeated one is counted and has no effect.
     pub fn push(&mut self, arrived: &WindowMatch, out: &mut Vec<WindowDetection>) {
+        let hash = self.hash(arrived);
+        self.push_hashed(hash, arrived, out);
+    }
+
+    /// Takes matches in, in their order, as [`Self::push`] does: faster where there are many groups,
+    /// because the memory that they need is asked for before it is needed.
+    pub fn push_all(&mut self, matches: &[WindowMatch], out: &mut Vec<WindowDetection>) {
+        for batch in matches.chunks(BATCH) {
+            let mut hashes = [0; BATCH];
+            self.glance(batch, &mut hashes);
+            for (hash, arrived) in hashes.into_iter().zip(batch) {
+                self.push_hashed(hash, arrived, out);
+            }
+        }
+    }
+
+    fn hash(&self, arrived: &WindowMatch) -> u32 {
+        self.states[arrived.window.0 as usize].groups.hash(arrived.group.as_bytes())
+    }
+
+    /// Looks at the groups of these matches. The steps of one match depend on each other and those of
+    /// different ones do not, so that a processor waits for the memory of all of them at once.
+    fn glance(&self, matches: &[WindowMatch], hashes: &mut [u32; BATCH]) {
+        let groups = |at: usize| &self.states[matches[at].window.0 as usize].groups;
+        let mut slots = [None; BATCH];
+        let mut places = [u32::MAX; BATCH];
+        let mut seen = 0;
+        for (at, hash) in hashes.iter_mut().enumerate().take(matches.len()) {
+            *hash = self.hash(&matches[at]);
+            slots[at] = groups(at).glance_at_index(*hash);
+        }
+        for at in 0..matches.len() {
+            if let Some(slot) = slots[at] {
+                places[at] = groups(at).glance_at_place(slot);
+            }
+        }
+        for (at, place) in places.iter().enumerate().take(matches.len()) {
+            seen |= groups(at).glance_at_block(*place);
+        }
+        std::hint::black_box(seen);
+    }
+
+    fn push_hashed(&mut self, hash: u32, arrived: &WindowMatch, out: &mut Vec<WindowDetection>) {
         let before = out.len();
-        let plan = Arc::clone(&self.plan);
-        let state = &mut self.states[arrived.window.0 as usize];
-        let frame = state.frame(&plan, arrived.window, &self.config);
+        let Self { plan, config, states, counters } = self;
+        let state = &mut states[arrived.window.0 as usize];
+        let frame = state.frame(plan, arrived.window, config);
         // What feeds a window from other windows is complete only up to the watermark of its level.
         let is_fed_by_rules = plan.level(arrived.window) == 0;
         let watermark =
@@ -177,121 +238,150 @@ impl Windows {
             (state.grace, watermark.max(arrived.watermark))
         };
         if arrived.time < since.saturating_sub(limit) {
-            self.counters.matches_late += 1;
+            counters.matches_late += 1;
             return;
         }
-        self.counters.matches += 1;
-        let slot = match state.slots.get(&arrived.group) {
-            Some(slot) => *slot,
+        counters.matches += 1;
+        let slot = match state.groups.find(hash, arrived.group.as_bytes()) {
+            Some(slot) => slot,
             None => {
-                while state.slots.len() >= self.config.groups_per_window_max.max(1) {
-                    self.counters.groups_evicted += 1;
+                while state.groups.len() >= config.groups_per_window_max.max(1) {
+                    counters.groups_evicted += 1;
                     state.evict(&frame);
                 }
-                state.add(Group::new(
-                    arrived.group.clone(),
-                    frame.window,
-                    watermark.saturating_sub(frame.hold),
-                ))
+                let settled = watermark.saturating_sub(frame.hold);
+                state.groups.add((hash, &arrived.group), &frame, settled)
             }
         };
-        let Some(group) = &mut state.groups[slot as usize] else { return };
+        if let Some(appended) = state.groups.append(slot, &frame, arrived) {
+            if let Some(due_at) = appended.queue_at {
+                state.queue.push(due_at, slot);
+            }
+            state.keep_content(slot, arrived, config);
+            return;
+        }
+        let Some(group) = state.groups.open(slot, &frame) else { return };
         group.settle(&frame, watermark, out);
+        state.contents.show(slot, &mut out[before..]);
+        let settled = out.len();
+        let Some(group) = state.groups.open(slot, &frame) else { return };
         let inserted = group.insert(&frame, arrived, out);
-        self.counters.matches_repeated += u64::from(inserted.is_duplicate);
-        self.counters.entries_evicted += inserted.entries_evicted;
         let due_at = group.event_due_at(&frame, arrived.time);
         if due_at < group.queued_at {
             group.queued_at = due_at;
-            state.queue.push(Reverse((due_at, slot)));
+            state.queue.push(due_at, slot);
         }
-        self.counters.detections += (out.len() - before) as u64;
+        if !inserted.is_duplicate {
+            state.keep_content(slot, arrived, config);
+        }
+        state.contents.show(slot, &mut out[settled..]);
+        state.groups.tidy(&frame);
+        counters.matches_repeated += u64::from(inserted.is_duplicate);
+        counters.entries_evicted += inserted.entries_evicted;
+        counters.detections += (out.len() - before) as u64;
     }
 
     /// Time has come to `watermark` for the windows of a level: settles what lies behind it. All matches
     /// that other windows make of what came before the watermark have been pushed.
     pub fn advance(&mut self, level: u32, watermark: i64, out: &mut Vec<WindowDetection>) {
         let before = out.len();
-        let plan = Arc::clone(&self.plan);
-        for (at, state) in self.states.iter_mut().enumerate() {
+        let Self { plan, config, states, counters } = self;
+        for (at, state) in states.iter_mut().enumerate() {
             let id = WindowId(at as u32);
             if plan.level(id) == level && state.watermark < watermark {
                 state.watermark = watermark;
-                let frame = state.frame(&plan, id, &self.config);
+                let frame = state.frame(plan, id, config);
                 state.settle_due(&frame, out);
             }
         }
-        self.counters.detections += (out.len() - before) as u64;
+        counters.detections += (out.len() - before) as u64;
     }
+}
+
+/// How many entries of a group cannot make the condition hold, whatever they are and in whatever order
+/// they came. Only where a decision that was not made would have left nothing behind: detections go out
+/// at once, and an entry has no strings.
+fn quiet_max(window: &Window, way: Way, config: &WindowConfig) -> usize {
+    let is_at_once = matches!(way, Way::Early | Way::Every);
+    let has_numbers =
+        matches!(window.measure, Measure::Events | Measure::Inputs | Measure::InputsInOrder);
+    if !is_at_once || !has_numbers || parts(window).carried {
+        return 0;
+    }
+    let limit = packed::ENTRIES_MAX.min(config.entries_per_group_max);
+    limit.min(window.entries_needed().saturating_sub(1))
 }
 
 impl WindowState {
     fn frame<'a>(&self, plan: &'a WindowPlan, id: WindowId, config: &'a WindowConfig) -> Frame<'a> {
-        Frame { id, window: plan.window(id), way: self.way, hold: self.hold, config }
+        let (way, hold, quiet_max) = (self.way, self.hold, self.quiet_max);
+        Frame { id, window: plan.window(id), way, hold, config, quiet_max }
     }
 
-    fn add(&mut self, group: Group) -> u32 {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.groups.push(None);
-            self.groups.len() as u32 - 1
-        });
-        self.slots.insert(group.key.clone(), slot);
-        self.groups[slot as usize] = Some(group);
-        slot
+    fn keep_content(&mut self, slot: u32, arrived: &WindowMatch, config: &WindowConfig) {
+        if let Some(content) = &arrived.content {
+            let event = EventRef { time: arrived.time, position: arrived.position };
+            let limits = (config.contents_per_group_max, config.contents_bytes_max);
+            self.contents.push(slot, (event, content), limits);
+        }
     }
 
     fn remove(&mut self, slot: u32) {
-        if let Some(group) = self.groups[slot as usize].take() {
-            self.slots.remove(&group.key);
-            self.free.push(slot);
-        }
+        self.groups.remove(slot);
+        self.contents.forget(slot);
     }
 
     fn settle_due(&mut self, frame: &Frame<'_>, out: &mut Vec<WindowDetection>) {
-        while let Some(Reverse((due_at, slot))) = self.queue.peek().copied() {
-            if due_at >= self.watermark {
-                return;
-            }
-            self.queue.pop();
-            let Some(group) = &mut self.groups[slot as usize] else { continue };
-            // Another place in the queue stands for it.
-            if group.queued_at != due_at {
+        while let Some((due_at, slot)) = self.queue.pop_before(self.watermark) {
+            // Otherwise the group is gone, or another place in the queue stands for it.
+            if self.groups.queued_at(slot) != Some(due_at) {
                 continue;
             }
-            group.settle(frame, self.watermark, out);
-            self.queue_again(frame, slot);
+            let before = out.len();
+            // A plain group has nothing to settle, so it is not opened for it.
+            let next = match self.groups.plain(slot) {
+                Some(plain) => Some(frame.matters_until(plain.last_time))
+                    .filter(|due_at| *due_at >= self.watermark),
+                None => {
+                    let Some(group) = self.groups.open(slot, frame) else { continue };
+                    group.settle(frame, self.watermark, out);
+                    let (first, due_at) = (group.first_time(), group.due_at(frame));
+                    self.contents.show(slot, &mut out[before..]);
+                    self.contents.forget_before(slot, first.unwrap_or(i64::MAX));
+                    due_at
+                }
+            };
+            match next {
+                Some(due_at) => self.queue_at(slot, due_at),
+                None => self.remove(slot),
+            }
+            self.groups.tidy(frame);
         }
     }
 
-    fn queue_again(&mut self, frame: &Frame<'_>, slot: u32) {
-        let Some(group) = &mut self.groups[slot as usize] else { return };
-        match group.due_at(frame).filter(|_| !group.is_empty()) {
-            Some(due_at) => {
-                group.queued_at = due_at;
-                self.queue.push(Reverse((due_at, slot)));
-            }
-            None => self.remove(slot),
-        }
+    fn queue_at(&mut self, slot: u32, due_at: i64) {
+        self.groups.set_queued_at(slot, due_at);
+        self.queue.push(due_at, slot);
     }
 
     /// Gives up the group whose state would end first.
     fn evict(&mut self, frame: &Frame<'_>) {
-        while let Some(Reverse((due_at, slot))) = self.queue.pop() {
-            let Some(group) = &mut self.groups[slot as usize] else { continue };
-            if group.queued_at != due_at {
+        while let Some((due_at, slot)) = self.queue.pop() {
+            if self.groups.queued_at(slot) != Some(due_at) {
                 continue;
             }
-            let actual = group.due_at(frame).unwrap_or(i64::MIN);
-            if actual <= due_at {
-                return self.remove(slot);
+            let actual = match self.groups.plain(slot) {
+                Some(plain) => Some(frame.matters_until(plain.last_time)),
+                None => self.groups.open(slot, frame).and_then(|group| group.due_at(frame)),
+            };
+            match actual {
+                Some(actual) if actual > due_at => self.queue_at(slot, actual),
+                _ => return self.remove(slot),
             }
-            group.queued_at = actual;
-            self.queue.push(Reverse((actual, slot)));
         }
         // Every group stands in the queue, so there is none left.
-        self.slots.clear();
-        self.groups.clear();
-        self.free.clear();
+        self.groups = GroupTable::default();
+        self.contents = Contents::default();
     }
 }
 
@@ -299,7 +389,7 @@ impl WindowState {
 mod tests {
     use super::super::fixed::Fixed;
     use super::super::plan::{Bound, Edge, Window, WindowCondition};
-    use super::super::{EventRef, Position};
+    use super::super::{EventRef, GroupKey, Position};
     use super::*;
     use crate::RuleId;
 
@@ -423,5 +513,34 @@ mod tests {
             assert_eq!(windows.group_count(), count, "{watermark}");
         }
         assert!(out.is_empty());
+    }
+
+    /// Of many groups, with so many entries each that no group holds its condition, or one more.
+    fn bytes_a_group(groups: usize, entries: usize) -> (usize, usize) {
+        let config = WindowConfig {
+            groups_per_window_max: groups,
+            open_groups_max: 10,
+            ..WindowConfig::default()
+        };
+        let mut windows = Windows::new(plan(), config);
+        let mut detections = Vec::new();
+        for at in 0..groups * entries {
+            // Entries of a group lie a second apart at least, so that none of three is forgotten.
+            let group = format!("user-{:08}", at % groups);
+            let time = (at / groups * 1_000) as i64;
+            let arrived = WindowMatch { content: None, ..event(&group, time, at as u64 * 37) };
+            windows.push(&arrived, &mut detections);
+        }
+        assert_eq!(windows.group_count(), groups);
+        (windows.held_bytes() / groups, detections.len())
+    }
+
+    #[test]
+    fn a_group_takes_its_key_and_sixty_four_bytes_and_an_entry_twelve() {
+        for (entries, detected) in [(1, false), (2, false), (3, true), (10, true)] {
+            let (bytes, detections) = bytes_a_group(50_000, entries);
+            assert!(bytes <= 64 + 17 + 12 * entries, "{entries} entries: {bytes} bytes");
+            assert_eq!(detections, if detected { 50_000 } else { 0 });
+        }
     }
 }
