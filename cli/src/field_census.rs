@@ -131,7 +131,7 @@ fn add_rule<'a>(rule: &'a Rule, fields: &mut BTreeSet<&'a str>) {
         add_block(&selection.body, fields);
     }
     for aggregation in rule.detection.conditions.iter().filter_map(|one| one.aggregation.as_ref()) {
-        fields.extend(aggregation.field.iter().map(|field| field.node.as_str()));
+        fields.extend(aggregation.field().iter().map(|field| field.node.as_str()));
         fields.extend(aggregation.group_by.iter().map(|field| field.node.as_str()));
     }
 }

@@ -13,8 +13,9 @@ use sigmill_engine::window::{
 };
 use sigmill_engine::{FieldId, PlanBuilder, RuleId};
 use sigmill_parser::{
-    Aggregation, AggregationFunction, AggregationRelation, Correlation, CorrelationCondition,
-    CorrelationType, Expr, FieldMapping, Number, Quantifier, Rule, Spanned, Threshold,
+    Aggregation, AggregationFunction, AggregationKind, AggregationRelation, Correlation,
+    CorrelationCondition, CorrelationType, Expr, FieldMapping, Number, Quantifier, Rule, Spanned,
+    Threshold,
 };
 
 use crate::CompileError;
@@ -56,7 +57,8 @@ impl<'a> Windows<'a> {
         Self { mapping, drafts: Vec::new(), feeds: HashMap::new() }
     }
 
-    /// A rule has compiled; `ids` are those of its conditions. Says which of them are detections.
+    /// A rule has compiled; `ids` are those of its conditions, and of what they name behind `near`. Says
+    /// which of them are detections.
     pub(crate) fn add_rule(
         &mut self,
         (at, rule): (usize, &Rule),
@@ -65,10 +67,14 @@ impl<'a> Windows<'a> {
         builder: &mut PlanBuilder,
     ) -> Result<Vec<bool>, CompileError> {
         let mut drafts = Vec::new();
-        for (condition, id) in rule.detection.conditions.iter().zip(ids) {
+        let (own, mut near) = ids.split_at(rule.detection.conditions.len());
+        let near_count = near.len();
+        for (condition, id) in rule.detection.conditions.iter().zip(own) {
             let draft = condition.aggregation.as_ref().map(|aggregation| {
                 let timeframe = rule.detection.timeframe.as_ref();
-                aggregation_draft(aggregation, timeframe, *id)
+                let (neighbours, rest) = near.split_at(aggregation.neighbours().len());
+                near = rest;
+                aggregation_draft(aggregation, timeframe, (*id, neighbours))
             });
             drafts.push(draft.transpose()?);
         }
@@ -76,7 +82,7 @@ impl<'a> Windows<'a> {
             self.intern(draft, builder)?;
         }
         let mut emits = Vec::new();
-        for ((condition_index, draft), id) in drafts.into_iter().enumerate().zip(ids) {
+        for ((condition_index, draft), id) in drafts.into_iter().enumerate().zip(own) {
             emits.push(is_emitting && draft.is_none());
             let source = match draft {
                 None => Source::Rule(*id),
@@ -90,6 +96,7 @@ impl<'a> Windows<'a> {
             };
             self.feeds.entry(at).or_default().push(source);
         }
+        emits.extend(std::iter::repeat_n(false, near_count));
         Ok(emits)
     }
 
@@ -419,7 +426,7 @@ fn smallest(mut rows: Vec<Vec<u16>>) -> Vec<Vec<u16>> {
 fn aggregation_draft(
     aggregation: &Aggregation,
     timeframe: Option<&Spanned<String>>,
-    rule: RuleId,
+    (rule, neighbours): (RuleId, &[RuleId]),
 ) -> Result<Draft, CompileError> {
     let refused = |reason: String| CompileError::Correlation { reason };
     let Some(timeframe) = timeframe else {
@@ -427,38 +434,58 @@ fn aggregation_draft(
     };
     let timespan_ms = timeframe_ms(&timeframe.node)
         .ok_or_else(|| refused(format!("`{}` is no timeframe", timeframe.node)))?;
-    let measure = match (aggregation.function, &aggregation.field) {
-        (AggregationFunction::Count, None) => Measure::Events,
-        (AggregationFunction::Count, Some(_)) => Measure::DistinctValues,
-        (AggregationFunction::Min, _) => Measure::Min,
-        (AggregationFunction::Max, _) => Measure::Max,
-        (AggregationFunction::Avg, _) => Measure::Average,
-        (AggregationFunction::Sum, _) => Measure::Sum,
+    let (measure, condition) = match &aggregation.wanted {
+        AggregationKind::Number { function, field, relation, threshold } => {
+            let measure = match (function, field) {
+                (AggregationFunction::Count, None) => Measure::Events,
+                (AggregationFunction::Count, Some(_)) => Measure::DistinctValues,
+                (AggregationFunction::Min, _) => Measure::Min,
+                (AggregationFunction::Max, _) => Measure::Max,
+                (AggregationFunction::Avg, _) => Measure::Average,
+                (AggregationFunction::Sum, _) => Measure::Sum,
+            };
+            let bounds = vec![(bound(*relation), fixed(threshold)?)];
+            (measure, WindowCondition::Bounds(bounds))
+        }
+        AggregationKind::Near(near) if near.len() >= INPUTS_MAX => {
+            return Err(refused(format!("`near` names more than {INPUTS_MAX} parts")));
+        }
+        AggregationKind::Near(near) => {
+            let mut parts = vec![WindowExpr::Input(0)];
+            parts.extend(near.iter().zip(1..).map(|(neighbour, input)| {
+                let there = WindowExpr::Input(input);
+                if neighbour.is_absent { WindowExpr::Not(Box::new(there)) } else { there }
+            }));
+            let all = WindowExpr::AtLeast(parts.len() as u32, parts);
+            (Measure::Inputs, WindowCondition::Expr(all))
+        }
     };
     let names = |fields: &[Spanned<String>]| -> Vec<String> {
         fields.iter().map(|field| field.node.clone()).collect()
     };
-    let condition = vec![(bound(aggregation.relation), fixed(&aggregation.threshold)?)];
     let group_by = names(&aggregation.group_by);
+    let inputs = std::iter::once(&rule).chain(neighbours);
+    let links = inputs.zip(0..).map(|(rule, input)| Link {
+        from: Source::Rule(*rule),
+        input,
+        group: group_by.clone(),
+        values: aggregation.field().into_iter().map(|field| field.node.clone()).collect(),
+    });
+    let links: Vec<Link> = links.collect();
     Ok(Draft {
         window: Window {
             source: 0,
             condition_index: 0,
             measure,
-            condition: WindowCondition::Bounds(condition),
+            condition,
             timespan_ms,
-            group_by: group_by.clone(),
-            inputs: 1,
+            group_by,
+            inputs: links.len() as u16,
             is_emitting: true,
             edges: Vec::new(),
         },
         level: 0,
-        links: vec![Link {
-            from: Source::Rule(rule),
-            input: 0,
-            group: group_by,
-            values: aggregation.field.iter().map(|field| field.node.clone()).collect(),
-        }],
+        links,
         carried: Vec::new(),
     })
 }

@@ -223,8 +223,8 @@ pub fn compile_set(
         match trees {
             Ok((trees, emits)) => {
                 is_emitting.extend(emits);
-                for (condition, tree) in trees.into_iter().enumerate() {
-                    let rule = PlanRule { source: index as u32, condition: condition as u32 };
+                for (condition, tree) in plan_conditions(rule).into_iter().zip(trees) {
+                    let rule = PlanRule { source: index as u32, condition };
                     let added = filters[index].iter().cloned();
                     lowered.push((rule, Tree::all(std::iter::once(tree).chain(added))));
                 }
@@ -277,6 +277,17 @@ pub fn compile_set(
     builder.route_by(routing);
     refused.sort_by_key(|refused| refused.index);
     Compiled { plan: builder.build(), windows, refused, warnings }
+}
+
+/// The conditions that the trees of a rule belong to: each has one of its own, and one for each part that
+/// its `near` names.
+fn plan_conditions(rule: &Rule) -> Vec<u32> {
+    let conditions = 0..rule.detection.conditions.len() as u32;
+    let near = conditions
+        .clone()
+        .zip(&rule.detection.conditions)
+        .flat_map(|(at, condition)| condition.expressions().skip(1).map(move |_| at));
+    conditions.clone().chain(near).collect()
 }
 
 /// A plan in which every findable atom of the rules is a rule of its own, and the atoms' names by

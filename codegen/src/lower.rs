@@ -28,7 +28,7 @@ const _: () = assert!(SEARCH_STEPS_MAX == sigmill_parser::SEARCH_STEPS_MAX);
 /// Deepest nesting of a condition.
 const DEPTH_MAX: usize = 512;
 
-/// The trees of a rule's conditions.
+/// The trees of a rule's conditions, and behind them those of what `near` names, in order.
 pub(crate) fn rule(
     rule: &Rule,
     mapping: &FieldMapping,
@@ -36,7 +36,13 @@ pub(crate) fn rule(
 ) -> Result<Vec<Tree>, CompileError> {
     let mut lowering = Lowering { rule, mapping, builder, selections: HashMap::new() };
     let conditions = &rule.detection.conditions;
-    conditions.iter().map(|condition| lowering.expr(&condition.expr, 0)).collect()
+    let near = conditions.iter().flat_map(|condition| condition.expressions().skip(1));
+    conditions
+        .iter()
+        .map(|condition| &condition.expr)
+        .chain(near)
+        .map(|expr| lowering.expr(expr, 0))
+        .collect()
 }
 
 struct Lowering<'a> {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
+use proptest::test_runner::{TestCaseError, TestRunner};
 use sigmill_codegen::{CompileOptions, Compiled, RuleDocument, compile_set};
 use sigmill_engine::window::{
     Emit, FeedCounters, Measure, Occurrence, Position, Window, WindowConfig, WindowDetection,
@@ -23,18 +24,76 @@ fn cases() -> u32 {
     std::env::var("SIGMILL_PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(256)
 }
 
+/// What a case exercises for certain; all else in it is random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Focus {
+    Events,
+    DistinctValues,
+    Inputs,
+    InputsInOrder,
+    Sum,
+    Average,
+    Percentile,
+    Min,
+    Max,
+    Near,
+}
+
+const FOCI: [Focus; 10] = [
+    Focus::Events,
+    Focus::DistinctValues,
+    Focus::Inputs,
+    Focus::InputsInOrder,
+    Focus::Sum,
+    Focus::Average,
+    Focus::Percentile,
+    Focus::Min,
+    Focus::Max,
+    Focus::Near,
+];
+const EMITS: [Emit; 3] = [Emit::Early, Emit::Final, Emit::Every];
+
+impl Focus {
+    /// What a window is an example of.
+    fn of(window: &Window, documents: &[Document]) -> Self {
+        let is_rule = matches!(documents[window.source as usize], Document::Rule(_));
+        match window.measure {
+            Measure::Events => Self::Events,
+            Measure::DistinctValues => Self::DistinctValues,
+            Measure::Inputs if is_rule => Self::Near,
+            Measure::Inputs => Self::Inputs,
+            Measure::InputsInOrder => Self::InputsInOrder,
+            Measure::Sum => Self::Sum,
+            Measure::Average => Self::Average,
+            Measure::Percentile(_) => Self::Percentile,
+            Measure::Min => Self::Min,
+            Measure::Max => Self::Max,
+        }
+    }
+}
+
 /// Rules that share events: one of them has two conditions, one may aggregate.
-fn base_rules() -> impl Strategy<Value = String> {
-    // Correlations have no least and greatest values, so that these come from here alone.
-    let function = prop::sample::select(vec![
-        "count()", "count(V)", "min(N)", "min(N)", "min(N)", "max(N)", "max(N)", "avg(N)", "sum(N)",
-    ]);
+fn base_rules(focus: Option<Focus>) -> impl Strategy<Value = String> {
+    let functions = match focus {
+        Some(Focus::Min) => vec!["min(N)"],
+        Some(Focus::Max) => vec!["max(N)"],
+        _ => vec!["count()", "count(V)", "min(N)", "max(N)", "avg(N)", "sum(N)"],
+    };
     let group = prop::sample::select(vec!["", " by U", " by U, H"]);
     let relation = prop::sample::select(vec![">", ">=", "<", "<=", "==", "!="]);
-    let aggregation = (function, group, relation, 0u32..5)
+    let number = (prop::sample::select(functions), group.clone(), relation, 0u32..5)
         .prop_map(|(function, group, relation, n)| format!("a | {function}{group} {relation} {n}"));
+    let beside =
+        prop::sample::select(vec!["b", "n", "n and b", "n and not b", "not b", "(b or n) and n"]);
+    let near = (beside, group).prop_map(|(beside, group)| format!("a | near {beside}{group}"));
+    let aggregation = match focus {
+        Some(Focus::Near) => near.boxed(),
+        Some(Focus::Min | Focus::Max) => number.boxed(),
+        _ => prop_oneof![3 => number, 1 => near].boxed(),
+    };
+    let is_sure = matches!(focus, Some(Focus::Near | Focus::Min | Focus::Max));
     let conditions = prop_oneof![
-        3 => Just("[a, b]".to_owned()),
+        if is_sure { 0 } else { 3 } => Just("[a, b]".to_owned()),
         1 => aggregation.clone().prop_map(|aggregation| format!("'{aggregation}'")),
         1 => aggregation.prop_map(|aggregation| format!("[b, '{aggregation}']")),
     ];
@@ -45,7 +104,8 @@ fn base_rules() -> impl Strategy<Value = String> {
              title: r1\nid: 6f3e2987-db24-4c78-a860-b4f4095a7095\n{logsource}\n\
              detection: {{s: {{Ev: [b, d]}}, condition: s}}\n---\n\
              title: r2\nname: r2\n{logsource}\n\
-             detection: {{a: {{Ev: [c, d]}}, b: {{Ev: e}}, timeframe: 4s, condition: {conditions}}}\n",
+             detection: {{a: {{Ev: [c, d]}}, b: {{Ev: e}}, n: {{Ev: [a, b, d]}}, timeframe: 4s, \
+             condition: {conditions}}}\n",
         );
         if is_filtered {
             text.push_str(&format!(
@@ -83,18 +143,20 @@ fn bounds() -> impl Strategy<Value = String> {
 }
 
 /// The type and condition of a correlation over these rules.
-fn computation(rules: Vec<String>) -> impl Strategy<Value = (Vec<String>, String)> {
+fn computation(
+    rules: Vec<String>,
+    focus: Option<Focus>,
+) -> impl Strategy<Value = (Vec<String>, String)> {
     let counts = bounds().prop_map(|bounds| format!("type: event_count, condition: {{{bounds}}}"));
     let field = prop::sample::select(vec!["field: V", "field: [V, H]", "field: N"]);
     let values = (field, bounds())
         .prop_map(|(field, bounds)| format!("type: value_count, condition: {{{field}, {bounds}}}"));
-    let kinds = prop::sample::select(vec![
-        "value_sum",
-        "value_sum",
-        "value_avg",
-        "value_median",
-        "value_percentile",
-    ]);
+    let kinds = prop::sample::select(match focus {
+        Some(Focus::Sum) => vec!["value_sum"],
+        Some(Focus::Average) => vec!["value_avg"],
+        Some(Focus::Percentile) => vec!["value_median", "value_percentile"],
+        _ => vec!["value_sum", "value_avg", "value_median", "value_percentile"],
+    });
     let numbers = (kinds, bounds(), 0..=100).prop_map(|(kind, bounds, percent)| {
         let percentile = if kind == "value_percentile" {
             format!("percentile: {percent}, ")
@@ -103,7 +165,11 @@ fn computation(rules: Vec<String>) -> impl Strategy<Value = (Vec<String>, String
         };
         format!("type: {kind}, condition: {{field: N, {percentile}{bounds}}}")
     });
-    let order = prop::sample::select(vec!["temporal", "temporal_ordered"]);
+    let order = prop::sample::select(match focus {
+        Some(Focus::Inputs) => vec!["temporal"],
+        Some(Focus::InputsInOrder) => vec!["temporal_ordered"],
+        _ => vec!["temporal", "temporal_ordered"],
+    });
     let name = {
         let rules = rules.clone();
         prop::sample::select(rules)
@@ -121,14 +187,28 @@ fn computation(rules: Vec<String>) -> impl Strategy<Value = (Vec<String>, String
         2 => order.clone().prop_map(|kind| format!("type: {kind}")),
         1 => (order.clone(), bounds())
             .prop_map(|(kind, bounds)| format!("type: {kind}, condition: {{{bounds}}}")),
-        1 => expr.prop_map(|expr| format!("type: temporal_ordered, condition: {expr}")),
-        1 => negated.prop_map(|expr| format!("type: temporal, condition: {expr}")),
+        if focus == Some(Focus::Inputs) { 0 } else { 1 } =>
+            expr.prop_map(|expr| format!("type: temporal_ordered, condition: {expr}")),
+        if focus == Some(Focus::InputsInOrder) { 0 } else { 1 } =>
+            negated.prop_map(|expr| format!("type: temporal, condition: {expr}")),
     ];
-    prop_oneof![3 => counts, 2 => values, 2 => numbers, 3 => temporal]
-        .prop_map(move |computation| (rules.clone(), computation))
+    let weights: [u32; 4] = match focus {
+        Some(Focus::Events) => [1, 0, 0, 0],
+        Some(Focus::DistinctValues) => [0, 1, 0, 0],
+        Some(Focus::Sum | Focus::Average | Focus::Percentile) => [0, 0, 1, 0],
+        Some(Focus::Inputs | Focus::InputsInOrder) => [0, 0, 0, 1],
+        _ => [3, 2, 2, 3],
+    };
+    prop_oneof![
+        weights[0] => counts,
+        weights[1] => values,
+        weights[2] => numbers,
+        weights[3] => temporal,
+    ]
+    .prop_map(move |computation| (rules.clone(), computation))
 }
 
-fn correlation(at: usize) -> impl Strategy<Value = String> {
+fn correlation(at: usize, focus: Option<Focus>) -> impl Strategy<Value = String> {
     let rules = prop::collection::vec(reference(at), 1..4).prop_map(|mut rules| {
         rules.sort();
         rules.dedup();
@@ -137,22 +217,24 @@ fn correlation(at: usize) -> impl Strategy<Value = String> {
     let group = prop::sample::select(vec!["U", "U, H", "ip", "H", ""]);
     let timespan = prop::sample::select(vec![1u32, 2, 5, 10, 10]);
     let generate = prop::bool::weighted(0.2);
-    (rules.prop_flat_map(computation), group, timespan, generate).prop_map(
-        move |((rules, computation), group, timespan, generate)| {
+    (rules.prop_flat_map(move |rules| computation(rules, focus)), group, timespan, generate)
+        .prop_map(move |((rules, computation), group, timespan, generate)| {
             format!(
                 "---\ntitle: c{at}\nname: c{at}\ncorrelation: {{{computation}, \
                  rules: [{}], group-by: [{group}], timespan: {timespan}s, generate: {generate}, \
                  aliases: {{ip: {{r0: U, r2: H, c0: U}}}}}}\n",
                 rules.join(", ")
             )
-        },
-    )
+        })
 }
 
-fn documents() -> impl Strategy<Value = String> {
-    let correlations = (1usize..4)
-        .prop_flat_map(|count| (0..count).map(|at| correlation(at).boxed()).collect::<Vec<_>>());
-    (base_rules(), correlations).prop_map(|(base, correlations)| base + &correlations.concat())
+/// The first correlation is that of the focus, where it is one of correlations.
+fn documents(focus: Option<Focus>) -> impl Strategy<Value = String> {
+    let correlations = (1usize..4).prop_flat_map(move |count| {
+        let focus_of = |at: usize| focus.filter(|_| at == 0);
+        (0..count).map(|at| correlation(at, focus_of(at)).boxed()).collect::<Vec<_>>()
+    });
+    (base_rules(focus), correlations).prop_map(|(base, correlations)| base + &correlations.concat())
 }
 
 /// An event: how long after the one before (mostly), its kind, and its fields.
@@ -219,48 +301,45 @@ fn load(text: &str) -> Vec<Document> {
 #[derive(Default)]
 struct Exercised {
     cases: u64,
-    detections: u64,
     late: u64,
-    /// By type of correlation and way of emitting.
-    by_kind: BTreeMap<String, u64>,
+    /// Detections by what they are an example of, and way of emitting.
+    detections: BTreeMap<(Focus, String), u64>,
 }
 
-static EXERCISED: Mutex<Exercised> =
-    Mutex::new(Exercised { cases: 0, detections: 0, late: 0, by_kind: BTreeMap::new() });
+impl Exercised {
+    fn of(&self, focus: Focus, emit: Emit) -> u64 {
+        self.detections.get(&(focus, format!("{emit:?}"))).copied().unwrap_or_default()
+    }
+}
 
+/// Every kind of window in every way of emitting has its share of the cases, and is tried again until it
+/// has made its detections: so that a short run exercises all of them, and does not fail by chance.
 #[test]
 fn windows_agree_with_the_reference() {
-    agree();
-    let exercised = EXERCISED.lock().unwrap();
-    println!(
-        "{} cases, {} detections, {} late, by kind {:#?}",
-        exercised.cases, exercised.detections, exercised.late, exercised.by_kind
-    );
-    if exercised.cases >= 256 {
-        assert!(exercised.detections > 5 * exercised.cases, "{} detections", exercised.detections);
-        assert!(exercised.late > exercised.cases / 4);
-        for kind in [
-            "Events",
-            "DistinctValues",
-            "Inputs",
-            "InputsInOrder",
-            "Sum",
-            "Average",
-            "Percentile",
-            "Min",
-            "Max",
-        ] {
-            let counts = [Emit::Early, Emit::Final, Emit::Every]
-                .map(|emit| exercised.by_kind.get(&format!("{kind} {emit:?}")).copied())
-                .map(Option::unwrap_or_default);
-            let floor = exercised.cases / 256;
-            assert!(counts.iter().sum::<u64>() > floor, "{kind}: {counts:?}");
-            // In a short run one of the twenty-seven pairs may well be missing.
-            if exercised.cases >= 5000 {
-                assert!(counts.iter().all(|count| *count > floor), "{kind}: {counts:?}");
+    let exercised = Mutex::new(Exercised::default());
+    let share = cases().div_ceil((FOCI.len() * EMITS.len()) as u32);
+    for (focus, emit) in FOCI.into_iter().flat_map(|focus| EMITS.map(|emit| (focus, emit))) {
+        for _ in 0..50 {
+            let config = ProptestConfig {
+                cases: share,
+                source_file: Some(file!()),
+                ..ProptestConfig::default()
+            };
+            TestRunner::new(config)
+                .run(&case(focus), |case| agree(&case, emit, &exercised))
+                .unwrap_or_else(|error| panic!("{focus:?} {emit:?}: {error}"));
+            if exercised.lock().unwrap().of(focus, emit) > u64::from(share) {
+                break;
             }
         }
     }
+    let exercised = exercised.into_inner().unwrap();
+    println!("{} cases, {} late, {:#?}", exercised.cases, exercised.late, exercised.detections);
+    for (focus, emit) in FOCI.into_iter().flat_map(|focus| EMITS.map(|emit| (focus, emit))) {
+        let count = exercised.of(focus, emit);
+        assert!(count > u64::from(share), "{focus:?} {emit:?}: {count} detections");
+    }
+    assert!(exercised.late > 0);
 }
 
 #[test]
@@ -346,72 +425,103 @@ fn shown(plan: &WindowPlan, detections: &[WindowDetection]) -> Vec<Detection> {
     shown
 }
 
+#[derive(Debug, Clone)]
+struct Case {
+    text: String,
+    events: Vec<(Option<i64>, String)>,
+    grace_ms: Option<i64>,
+    batch: usize,
+    open_groups_max: usize,
+}
+
+fn case(focus: Focus) -> impl Strategy<Value = Case> {
+    let grace = prop_oneof![Just(None), (0i64..15_000).prop_map(Some)];
+    // Most cases have so few groups that all of them would stay open.
+    let open = prop::sample::select(vec![0usize, 1, 2, 1_000]);
+    (documents(Some(focus)), events(), grace, 1usize..8, open).prop_map(
+        |(text, events, grace_ms, batch, open_groups_max)| Case {
+            text,
+            events,
+            grace_ms,
+            batch,
+            open_groups_max,
+        },
+    )
+}
+
+fn agree(case: &Case, emit: Emit, exercised: &Mutex<Exercised>) -> Result<(), TestCaseError> {
+    let Case { text, events, grace_ms, batch, open_groups_max } = case;
+    let parsed = load(text);
+    let documents: Vec<RuleDocument> = parsed.iter().cloned().map(RuleDocument::from).collect();
+    let compiled = compile_set(&documents, &CompileOptions::default(), &[]);
+    prop_assert_eq!(&compiled.refused, &vec![]);
+    let (plan, fed) = feed(compiled, events);
+    let config = WindowConfig {
+        emit,
+        grace_ms: *grace_ms,
+        open_groups_max: *open_groups_max,
+        ..WindowConfig::default()
+    };
+    let (got, late) = run(&plan, &config, 1, &fed);
+
+    let json: Vec<(Option<i64>, Json)> = events
+        .iter()
+        .map(|(time, event)| (*time, Json::parse(event).expect("generated events are JSON")))
+        .collect();
+    let emit_wanted = match emit {
+        Emit::Early => sigmill_reference::Emit::Early,
+        Emit::Final => sigmill_reference::Emit::Final,
+        Emit::Every => sigmill_reference::Emit::Every,
+    };
+    let settings = Settings { emit: emit_wanted, grace_ms: *grace_ms };
+    let mapping = FieldMapping::default();
+    let mut wanted = correlate(&parsed, &json, &mapping, settings);
+    wanted.detections.sort();
+    prop_assert_eq!(&shown(&plan, &got), &wanted.detections, "{}\n{:#?}", text, events);
+    prop_assert_eq!(late, wanted.late as u64);
+
+    let (sharded, _) = run(&plan, &config, 3, &fed);
+    prop_assert_eq!(&shown(&plan, &sharded), &wanted.detections, "shards\n{}\n{:#?}", text, events);
+    if plan.level_count() < 2 {
+        // No more often than once a batch does anybody say how far time has come.
+        let mut windows = Windows::new(Arc::clone(&plan), config);
+        let mut batched = Vec::new();
+        for fed in fed.chunks(*batch) {
+            let matches: Vec<WindowMatch> =
+                fed.iter().flat_map(|(_, matches)| matches).cloned().collect();
+            windows.push_all(&matches, &mut batched);
+            windows.advance(
+                0,
+                fed.last().map_or(i64::MIN, |(watermark, _)| *watermark),
+                &mut batched,
+            );
+        }
+        windows.advance(0, i64::MAX, &mut batched);
+        prop_assert_eq!(
+            &shown(&plan, &batched),
+            &wanted.detections,
+            "batches\n{}\n{:#?}",
+            text,
+            events
+        );
+        prop_assert_eq!(windows.group_count(), 0);
+    }
+
+    let mut exercised = exercised.lock().unwrap();
+    exercised.cases += 1;
+    exercised.late += late;
+    for detection in &got {
+        let focus = Focus::of(plan.window(detection.window), &parsed);
+        *exercised.detections.entry((focus, format!("{emit:?}"))).or_default() += 1;
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
-    fn agree(
-        text in documents(),
-        events in events(),
-        grace_ms in prop_oneof![Just(None), (0i64..15_000).prop_map(Some)],
-        emit in prop::sample::select(vec![Emit::Early, Emit::Final, Emit::Every]),
-        batch in 1usize..8,
-        // Most cases have so few groups that all of them would stay open.
-        open_groups_max in prop::sample::select(vec![0usize, 1, 2, 1_000]),
-    ) {
-        let parsed = load(&text);
-        let documents: Vec<RuleDocument> = parsed.iter().cloned().map(RuleDocument::from).collect();
-        let compiled = compile_set(&documents, &CompileOptions::default(), &[]);
-        prop_assert_eq!(&compiled.refused, &vec![]);
-        let (plan, fed) = feed(compiled, &events);
-        let config = WindowConfig { emit, grace_ms, open_groups_max, ..WindowConfig::default() };
-        let (got, late) = run(&plan, &config, 1, &fed);
-
-        let json: Vec<(Option<i64>, Json)> = events
-            .iter()
-            .map(|(time, event)| (*time, Json::parse(event).expect("generated events are JSON")))
-            .collect();
-        let emit_wanted = match emit {
-            Emit::Early => sigmill_reference::Emit::Early,
-            Emit::Final => sigmill_reference::Emit::Final,
-            Emit::Every => sigmill_reference::Emit::Every,
-        };
-        let settings = Settings { emit: emit_wanted, grace_ms };
-        let mapping = FieldMapping::default();
-        let mut wanted = correlate(&parsed, &json, &mapping, settings);
-        wanted.detections.sort();
-        prop_assert_eq!(&shown(&plan, &got), &wanted.detections, "{}\n{:#?}", text, events);
-        prop_assert_eq!(late, wanted.late as u64);
-
-        let (sharded, _) = run(&plan, &config, 3, &fed);
-        prop_assert_eq!(&shown(&plan, &sharded), &wanted.detections, "shards\n{}\n{:#?}", text, events);
-        if plan.level_count() < 2 {
-            // No more often than once a batch does anybody say how far time has come.
-            let mut windows = Windows::new(Arc::clone(&plan), config);
-            let mut batched = Vec::new();
-            for fed in fed.chunks(batch) {
-                let matches: Vec<WindowMatch> =
-                    fed.iter().flat_map(|(_, matches)| matches).cloned().collect();
-                windows.push_all(&matches, &mut batched);
-                windows.advance(0, fed.last().map_or(i64::MIN, |(watermark, _)| *watermark), &mut batched);
-            }
-            windows.advance(0, i64::MAX, &mut batched);
-            prop_assert_eq!(&shown(&plan, &batched), &wanted.detections, "batches\n{}\n{:#?}", text, events);
-            prop_assert_eq!(windows.group_count(), 0);
-        }
-
-        let mut exercised = EXERCISED.lock().unwrap();
-        exercised.cases += 1;
-        exercised.detections += got.len() as u64;
-        exercised.late += late;
-        for detection in &got {
-            let measure = format!("{:?}", plan.window(detection.window).measure);
-            let measure = measure.split('(').next().unwrap_or_default();
-            *exercised.by_kind.entry(format!("{measure} {emit:?}")).or_default() += 1;
-        }
-    }
-
     fn order_does_not_matter(
-        text in documents(),
+        text in documents(None),
         (events, shuffled) in events().prop_flat_map(|events| {
             let order: Vec<usize> = (0..events.len()).collect();
             (Just(events), Just(order).prop_shuffle())
@@ -440,7 +550,7 @@ proptest! {
         prop_assert_eq!(shown(&plan, &got), shown(&plan, &wanted), "{}\n{:#?}", text, events);
     }
 
-    fn early_covers_final(text in documents(), events in events(), is_sorted in any::<bool>()) {
+    fn early_covers_final(text in documents(None), events in events(), is_sorted in any::<bool>()) {
         let mut events = events;
         if is_sorted {
             events.sort_by_key(|(time, _)| *time);

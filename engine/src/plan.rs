@@ -21,7 +21,8 @@ pub struct RuleId(pub u32);
 pub struct PlanRule {
     /// Index of the rule in the list that was compiled.
     pub source: u32,
-    /// Which of the rule's conditions this is; each is a detection of its own.
+    /// Which of the rule's conditions this is a part of; each condition is a detection of its own. What
+    /// only feeds the window of a condition stands beside it.
     pub condition: u32,
 }
 

@@ -103,7 +103,8 @@ impl<'a> Parts<'a> {
 /// The places of the selections that conditions name.
 fn used_selections(detection: &DetectionSection) -> HashSet<Span> {
     let mut used = HashSet::new();
-    let mut open: Vec<&Expr> = detection.conditions.iter().map(|one| &one.expr).collect();
+    let mut open: Vec<&Expr> =
+        detection.conditions.iter().flat_map(|one| one.expressions()).collect();
     let mut take = |index: usize| {
         used.extend(detection.selections.get(index).map(|selection| selection.name.span));
     };

@@ -8,7 +8,9 @@ mod aggregation;
 mod lexer;
 mod parse;
 
-pub use aggregation::{Aggregation, AggregationFunction, AggregationRelation};
+pub use aggregation::{
+    Aggregation, AggregationFunction, AggregationKind, AggregationRelation, Neighbour,
+};
 pub(crate) use parse::{Context, read};
 
 use crate::span::Span;

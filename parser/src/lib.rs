@@ -43,7 +43,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use checks::{DocumentRef, check};
-pub use condition::{Aggregation, AggregationFunction, AggregationRelation, Expr, Quantifier};
+pub use condition::{
+    Aggregation, AggregationFunction, AggregationKind, AggregationRelation, Expr, Neighbour,
+    Quantifier,
+};
 pub use correlation::{
     Alias, Correlation, CorrelationCondition, CorrelationType, Filter, FilterRules, Threshold,
 };

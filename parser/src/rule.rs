@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::condition::{Aggregation, Expr};
+use crate::condition::{Aggregation, AggregationKind, Expr, Neighbour};
 use crate::modifier::Modifier;
 use crate::predicate::Predicate;
 use crate::span::{Span, Spanned};
@@ -202,4 +202,20 @@ pub struct Condition {
     pub expr: Expr,
     /// The obsolete part behind a pipe; only in rules with a `timeframe`.
     pub aggregation: Option<Aggregation>,
+}
+
+impl Condition {
+    /// Every expression over selections: its own, and those that `near` names.
+    pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        let near = self.aggregation.iter().flat_map(|one| one.neighbours());
+        std::iter::once(&self.expr).chain(near.map(|neighbour| &neighbour.expr))
+    }
+
+    pub(crate) fn expressions_mut(&mut self) -> impl Iterator<Item = &mut Expr> {
+        let near: &mut [Neighbour] = match &mut self.aggregation {
+            Some(Aggregation { wanted: AggregationKind::Near(neighbours), .. }) => neighbours,
+            _ => &mut [],
+        };
+        std::iter::once(&mut self.expr).chain(near.iter_mut().map(|one| &mut one.expr))
+    }
 }

@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use sigmill_parser::{
-    AggregationFunction, AggregationRelation, Block, Code, Correlation, CorrelationCondition,
-    CorrelationType, Document, Expr, FilterRules, Level, ParseOptions, Parsed, Quantifier, Rule,
-    Severity, check_references, parse, parse_bytes, parse_with,
+    AggregationFunction, AggregationKind, AggregationRelation, Block, Code, Correlation,
+    CorrelationCondition, CorrelationType, Document, Expr, FilterRules, Level, ParseOptions,
+    Parsed, Quantifier, Rule, Severity, check_references, parse, parse_bytes, parse_with,
 };
 
 fn rule(parsed: &Parsed, at: usize) -> &Rule {
@@ -185,24 +185,29 @@ fn old_aggregations_are_typed_and_need_a_timeframe() {
     let condition = &rule(&parsed, 0).detection.conditions[0];
     assert_eq!(rule(&parsed, 0).detection.timeframe.as_ref().unwrap().node, "90m");
     let aggregation = condition.aggregation.as_ref().unwrap();
-    assert_eq!(aggregation.function, AggregationFunction::Count);
-    assert_eq!(aggregation.field.as_ref().unwrap().node, "User");
+    assert_eq!(aggregation.field().unwrap().node, "User");
     assert_eq!(aggregation.group_by[1].node, "Dom");
-    assert_eq!(aggregation.relation, AggregationRelation::GreaterOrEqual);
-    assert_eq!(aggregation.threshold.text, "5");
+    let AggregationKind::Number { function, relation, threshold, .. } = &aggregation.wanted else {
+        panic!()
+    };
+    assert_eq!(*function, AggregationFunction::Count);
+    assert_eq!(*relation, AggregationRelation::GreaterOrEqual);
+    assert_eq!(threshold.text, "5");
     assert!(parse(&text("other: {B: 1}")).documents.is_empty());
     assert!(parse(&text("timeframe: soon")).documents.is_empty());
 }
 
 #[test]
-fn near_is_refused_with_a_reason() {
-    let parsed = parse(
-        "title: t\nlogsource: {category: c}\ndetection:\n  a: {A: 1}\n  b: {B: 1}\n  timeframe: 1m\n  \
-         condition: a | near b\n",
-    );
-    assert!(parsed.documents.is_empty());
-    assert_eq!(parsed.diagnostics[0].code, Code::ConditionObsolete);
-    assert!(parsed.diagnostics[0].help.as_ref().unwrap().contains("`near` is not evaluated"));
+fn near_is_obsolete_and_loads_with_a_timeframe() {
+    let text = "title: t\nlogsource: {category: c}\ndetection:\n  a: {A: 1}\n  b: {B: 1}\n  timeframe: 1m\n  \
+                condition: a | near b by C\n";
+    let parsed = parse(text);
+    // Nothing else is said: `b` is used.
+    assert_eq!(codes(text), [Code::ConditionObsolete]);
+    assert!(parsed.diagnostics[0].help.as_ref().unwrap().contains("`type: temporal`"));
+    let condition = &rule(&parsed, 0).detection.conditions[0];
+    assert_eq!(condition.expressions().count(), 2);
+    assert!(parse(&text.replace("timeframe: 1m", "c: {C: 1}")).documents.is_empty());
 }
 
 #[test]

@@ -18,6 +18,7 @@ use sigmill_parser::{Document, FieldMapping};
 
 use self::meaning::{Class, Measured};
 use self::network::{Feed, Node, Way};
+use crate::filter::filtered_neighbours;
 use crate::{Json, filtered_conditions};
 
 /// When detections go out.
@@ -140,18 +141,17 @@ pub fn correlate(
     for (event, (time, json)) in events.iter().enumerate() {
         let Some(time) = *time else { continue };
         latest = latest.max(time);
-        let matched: Vec<Feed> = documents
-            .iter()
-            .enumerate()
-            .flat_map(|(at, document)| {
-                let held = match document {
-                    Document::Rule(rule) => filtered_conditions(rule, documents, json, mapping),
-                    _ => Vec::new(),
-                };
-                let held: Vec<usize> = (0..held.len()).filter(|i| held[*i]).collect();
-                held.into_iter().map(move |condition| Feed::Rule(at, condition))
-            })
-            .collect();
+        let mut matched: Vec<Feed> = Vec::new();
+        for (at, document) in documents.iter().enumerate() {
+            let Document::Rule(rule) = document else { continue };
+            let held = filtered_conditions(rule, documents, json, mapping);
+            for (condition, holds) in held.into_iter().enumerate() {
+                matched.extend(holds.then_some(Feed::Rule(at, condition)));
+                let near = filtered_neighbours(rule, condition, documents, json, mapping);
+                let parts = (0..near.len()).filter(|part| near[*part]);
+                matched.extend(parts.map(|part| Feed::Neighbour(at, condition, part)));
+            }
+        }
         run.step(event, time, latest, &matched);
     }
     run.settle(i64::MAX);

@@ -2,7 +2,7 @@
 
 use sigmill_parser::{Document, FieldMapping, Filter, FilterRules, Logsource, Rule, Spanned};
 
-use crate::{Json, conditions, detection_conditions};
+use crate::{Json, Reading, conditions, detection_conditions};
 
 /// Whether each condition of a rule holds for `event`, with the filters among `documents` that reach it.
 pub fn filtered_conditions(
@@ -11,14 +11,37 @@ pub fn filtered_conditions(
     event: &Json,
     mapping: &FieldMapping,
 ) -> Vec<bool> {
+    let is_let_through = is_let_through(rule, documents, event, mapping);
+    conditions(rule, event, mapping).into_iter().map(|holds| holds && is_let_through).collect()
+}
+
+/// Whether each part that `near` names in a condition holds for `event`, with the same filters.
+pub(crate) fn filtered_neighbours(
+    rule: &Rule,
+    condition: usize,
+    documents: &[Document],
+    event: &Json,
+    mapping: &FieldMapping,
+) -> Vec<bool> {
+    let reading = Reading { detection: &rule.detection, event, mapping };
+    let is_let_through = is_let_through(rule, documents, event, mapping);
+    let near = rule.detection.conditions[condition].expressions().skip(1);
+    near.map(|expr| reading.expr(expr) && is_let_through).collect()
+}
+
+fn is_let_through(
+    rule: &Rule,
+    documents: &[Document],
+    event: &Json,
+    mapping: &FieldMapping,
+) -> bool {
     let filters = documents.iter().filter_map(|document| match document {
         Document::Filter(filter) if is_reached(rule, filter) => Some(filter),
         _ => None,
     });
-    let is_let_through = filters
+    filters
         .flat_map(|filter| detection_conditions(&filter.detection, event, mapping))
-        .all(|holds| holds);
-    conditions(rule, event, mapping).into_iter().map(|holds| holds && is_let_through).collect()
+        .all(|holds| holds)
 }
 
 fn is_reached(rule: &Rule, filter: &Filter) -> bool {

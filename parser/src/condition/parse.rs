@@ -75,13 +75,15 @@ pub(crate) fn read(
         let mut obsolete = Diagnostic::error(Code::ConditionObsolete, span)
             .message("aggregations behind a pipe are obsolete")
             .help("write a correlation rule (`correlation: type: event_count …`)");
-        match aggregation::read(text, pipe.end, &place) {
-            Ok(None) => {
-                obsolete = obsolete.help(
-                    "`near` is not evaluated; write a correlation rule (`type: temporal`) over rules",
-                );
+        match aggregation::read(text, pipe.end, context.names, &place) {
+            Ok(read) => {
+                if !read.neighbours().is_empty() {
+                    obsolete = obsolete.help(
+                        "write a correlation rule (`type: temporal`) over a rule for each part",
+                    );
+                }
+                aggregation = Some(read);
             }
-            Ok(read) => aggregation = read,
             Err(fault) => findings.push(fault.diagnostic(place)),
         }
         if aggregation.is_some() && context.has_timeframe {

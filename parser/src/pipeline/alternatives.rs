@@ -60,7 +60,7 @@ fn same_aggregations(a: &Work, b: &Work) -> bool {
     let fields = |condition: &Condition| {
         condition.aggregation.as_ref().map(|one| {
             let group: Vec<String> = one.group_by.iter().map(|field| field.node.clone()).collect();
-            (one.field.as_ref().map(|field| field.node.clone()), group)
+            (one.field().map(|field| field.node.clone()), group)
         })
     };
     a.conditions.iter().map(fields).eq(b.conditions.iter().map(fields))
@@ -101,8 +101,9 @@ impl Joining {
                 self.work.guards.push(disjunction(guards.into_iter().map(conjunction)));
             }
         } else {
-            for (at, condition) in self.work.conditions.iter_mut().enumerate() {
-                condition.expr = disjunction(ways.iter().map(|way| way.whole(at)));
+            let conditions = self.work.conditions.iter_mut();
+            for (at, expr) in conditions.flat_map(Condition::expressions_mut).enumerate() {
+                *expr = disjunction(ways.iter().map(|way| way.whole(at)));
             }
         }
         self.work
@@ -147,7 +148,12 @@ impl Way {
         let moved = |expr: &Expr| moved(expr, &index);
         Self {
             guards: work.guards.iter().map(moved).collect(),
-            conditions: work.conditions.iter().map(|condition| moved(&condition.expr)).collect(),
+            conditions: work
+                .conditions
+                .iter()
+                .flat_map(Condition::expressions)
+                .map(moved)
+                .collect(),
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) fn apply(
     }
     for aggregation in work.conditions.iter_mut().filter_map(|one| one.aggregation.as_mut()) {
         aggregation.group_by.iter_mut().for_each(|field| rename_one(item, run, field));
-        aggregation.field.iter_mut().for_each(|field| rename_one(item, run, field));
+        aggregation.field_mut().into_iter().for_each(|field| rename_one(item, run, field));
     }
     Ok(())
 }

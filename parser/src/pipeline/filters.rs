@@ -8,7 +8,7 @@ use super::add_condition::place;
 use super::work::{Tree, Work, conjunction, moved};
 use crate::condition::Expr;
 use crate::correlation::{Filter, FilterRules};
-use crate::rule::{Logsource, Rule};
+use crate::rule::{Condition, Logsource, Rule};
 use crate::span::Spanned;
 
 /// Whether a filter is added to a rule: it names it, and the rule has each part of its log source.
@@ -66,8 +66,8 @@ pub(super) fn merge(filter: &Filter, work: &mut Work) {
         .iter()
         .map(|condition| moved(&condition.expr, &|at| indices[at]))
         .collect();
-    for condition in &mut work.conditions {
-        let own = std::mem::replace(&mut condition.expr, Expr::And(Vec::new()));
-        condition.expr = conjunction([own].into_iter().chain(added.iter().cloned()));
+    for expr in work.conditions.iter_mut().flat_map(Condition::expressions_mut) {
+        let own = std::mem::replace(expr, Expr::And(Vec::new()));
+        *expr = conjunction([own].into_iter().chain(added.iter().cloned()));
     }
 }

@@ -213,12 +213,15 @@ impl Work {
             self.guards.into_iter().filter_map(|guard| without(guard, &is_left)).collect();
         let mut conditions = Vec::new();
         for condition in self.conditions {
-            let Condition { text, expr, aggregation } = condition;
-            let Some(own) = without(expr, &is_left) else {
-                return Err(Failure::new("the pipeline leaves nothing of the condition"));
-            };
-            let expr = conjunction(guards.iter().cloned().chain([own]));
-            conditions.push(Condition { text, expr, aggregation });
+            let mut condition = condition;
+            for expr in condition.expressions_mut() {
+                let own = std::mem::replace(expr, Expr::And(Vec::new()));
+                let Some(own) = without(own, &is_left) else {
+                    return Err(Failure::new("the pipeline leaves nothing of the condition"));
+                };
+                *expr = conjunction(guards.iter().cloned().chain([own]));
+            }
+            conditions.push(condition);
         }
         let selections = self.selections.into_iter().map(|selection| Selection {
             name: selection.name,

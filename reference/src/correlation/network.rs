@@ -1,8 +1,8 @@
 //! Who feeds whom: correlations and aggregations as nodes, each behind those that feed it.
 
 use sigmill_parser::{
-    AggregationFunction, AggregationRelation, Correlation, CorrelationCondition, CorrelationType,
-    Document, Expr, Number, Rule,
+    AggregationFunction, AggregationKind, AggregationRelation, Correlation, CorrelationCondition,
+    CorrelationType, Document, Expr, Number, Rule, Span,
 };
 
 use super::meaning::Class;
@@ -13,6 +13,8 @@ use super::{Emit, Settings};
 pub(super) enum Feed {
     /// A condition of the rule in a document.
     Rule(usize, usize),
+    /// A part that `near` names in a condition of the rule in a document.
+    Neighbour(usize, usize, usize),
     /// Detections of another node.
     Node(usize),
 }
@@ -122,7 +124,7 @@ fn finished(mut node: Node, nodes: &[Node], settings: &Settings) -> Node {
     node.grace = settings.grace_ms.unwrap_or(node.timespan.min(300_000));
     let holds = node.ways.iter().map(|way| match way.feed {
         Feed::Node(inner) => nodes[inner].hold,
-        Feed::Rule(..) => 0,
+        Feed::Rule(..) | Feed::Neighbour(..) => 0,
     });
     node.hold = holds.fold(node.grace, i64::max);
     node
@@ -143,29 +145,51 @@ fn aggregation(at: usize, rule: &Rule, condition: usize) -> Option<Node> {
         "d" => 86_400,
         _ => 604_800,
     };
-    let measure = match aggregation.function {
-        AggregationFunction::Count if aggregation.field.is_none() => Measure::Events,
-        AggregationFunction::Count => Measure::DistinctValues,
-        AggregationFunction::Min => Measure::Min,
-        AggregationFunction::Max => Measure::Max,
-        AggregationFunction::Avg => Measure::Average,
-        AggregationFunction::Sum => Measure::Sum,
+    let (measure, wanted) = match &aggregation.wanted {
+        AggregationKind::Number { function, field, relation, threshold } => {
+            let measure = match function {
+                AggregationFunction::Count if field.is_none() => Measure::Events,
+                AggregationFunction::Count => Measure::DistinctValues,
+                AggregationFunction::Min => Measure::Min,
+                AggregationFunction::Max => Measure::Max,
+                AggregationFunction::Avg => Measure::Average,
+                AggregationFunction::Sum => Measure::Sum,
+            };
+            (measure, Wanted::Bounds(vec![(*relation, number(threshold))]))
+        }
+        AggregationKind::Near(near) => {
+            let mut parts = vec![Expr::Selection(0, Span::default())];
+            for (neighbour, input) in near.iter().zip(1..) {
+                let there = Expr::Selection(input, Span::default());
+                parts.push(match neighbour.is_absent {
+                    true => Expr::Not(Box::new(there)),
+                    false => there,
+                });
+            }
+            (Measure::Inputs, Wanted::Rules(Expr::And(parts)))
+        }
     };
+    let near = (0..aggregation.neighbours().len()).map(|part| Feed::Neighbour(at, condition, part));
+    let feeds: Vec<Feed> = std::iter::once(Feed::Rule(at, condition)).chain(near).collect();
     let group_by: Vec<String> = aggregation.group_by.iter().map(|g| g.node.clone()).collect();
     Some(Node {
         document: at,
         condition,
         measure,
-        wanted: Wanted::Bounds(vec![(aggregation.relation, number(&aggregation.threshold))]),
+        wanted,
         timespan: count.parse::<i64>().ok()? * seconds * 1_000,
         group_by: group_by.clone(),
-        input_count: 1,
-        ways: vec![Way {
-            feed: Feed::Rule(at, condition),
-            input: 0,
-            group: group_by,
-            values: aggregation.field.iter().map(|field| field.node.clone()).collect(),
-        }],
+        input_count: feeds.len(),
+        ways: feeds
+            .into_iter()
+            .enumerate()
+            .map(|(input, feed)| Way {
+                feed,
+                input,
+                group: group_by.clone(),
+                values: aggregation.field().into_iter().map(|field| field.node.clone()).collect(),
+            })
+            .collect(),
         class: Class::Final,
         grace: 0,
         hold: 0,

@@ -54,7 +54,7 @@ fn field_lists_and_old_aggregations_are_mapped_too() {
     let fields: Vec<&str> = changed.fields.iter().map(|field| field.node.as_str()).collect();
     assert_eq!(fields, ["exe", "other", "user"]);
     let aggregation = changed.detection.conditions[0].aggregation.as_ref().unwrap();
-    assert_eq!(aggregation.field.as_ref().unwrap().node, "exe");
+    assert_eq!(aggregation.field().unwrap().node, "exe");
     assert_eq!(aggregation.group_by[0].node, "user");
 }
 
