@@ -42,7 +42,9 @@ mod varint;
 
 pub use chain::WindowSet;
 pub use detection::{EventRef, Position, WindowDetection};
-pub use feed::{COMBINATIONS_MAX, FeedCounters, Occurrence, WindowMatch, WindowValue, collect};
+pub use feed::{
+    COMBINATIONS_MAX, FeedCounters, Occurrence, WindowMatch, WindowValue, chain, collect,
+};
 pub use fixed::{Fixed, Reading};
 pub use key::{GroupKey, VALUE_BYTES_MAX};
 pub use plan::{

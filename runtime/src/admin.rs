@@ -1,5 +1,6 @@
 //! Topics: which there are, and making those that are missing.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -77,6 +78,39 @@ impl Admin {
         }
     }
 
+    /// How many partitions the topics have.
+    ///
+    /// # Errors
+    /// No broker answers.
+    pub fn partition_counts(&self) -> Result<BTreeMap<String, usize>, RunError> {
+        let metadata = self.client.inner().fetch_metadata(None, REQUEST_TIMEOUT);
+        let metadata = metadata.map_err(|error| RunError::Broker {
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            error,
+        })?;
+        let topics = metadata.topics().iter();
+        Ok(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+    }
+
+    /// Makes a topic from which nothing vanishes by itself. One that exists all the same is no error.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn create_log(&self, name: &str, partition_count: usize) -> Result<(), RunError> {
+        let partition_count = i32::try_from(partition_count).unwrap_or(i32::MAX);
+        let spec = TopicSpec { name: name.to_owned(), partition_count, is_compacted: false };
+        let replication = match self.replication_factor {
+            -1 => self.replicas_wanted(),
+            given => given,
+        };
+        let new = NewTopic::new(name, partition_count, TopicReplication::Fixed(replication))
+            .set("cleanup.policy", "delete")
+            .set("retention.ms", "-1")
+            .set("retention.bytes", "-1")
+            .set("message.timestamp.type", "CreateTime");
+        self.make(&spec, &new)
+    }
+
     /// Makes the topics that are not in `existing`. One that exists all the same is no error.
     ///
     /// # Errors
@@ -99,6 +133,10 @@ impl Admin {
         if !topic.is_compacted || self.replication_factor != -1 {
             return self.replication_factor;
         }
+        self.replicas_wanted()
+    }
+
+    fn replicas_wanted(&self) -> i32 {
         let metadata = self.client.inner().fetch_metadata(None, REQUEST_TIMEOUT);
         metadata.map_or(-1, |metadata| metadata.brokers().len().clamp(1, 3) as i32)
     }
@@ -128,11 +166,15 @@ impl Admin {
         if topic.is_compacted {
             new = new.set("cleanup.policy", "compact");
         }
+        self.make(topic, &new)
+    }
+
+    fn make(&self, topic: &TopicSpec, new: &NewTopic<'_>) -> Result<(), RunError> {
         let options = AdminOptions::new()
             .request_timeout(Some(REQUEST_TIMEOUT))
             .operation_timeout(Some(REQUEST_TIMEOUT));
         let refuse = |reason: String| RunError::Topic { topic: topic.name.clone(), reason };
-        match block_on(self.client.create_topics([&new], &options)) {
+        match block_on(self.client.create_topics([new], &options)) {
             Err(error) => Err(refuse(error.to_string())),
             Ok(results) => match results.into_iter().next() {
                 Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) | Some(Ok(_)) => Ok(()),

@@ -23,6 +23,8 @@ const BATCH_BYTES_MAX: usize = 16 << 20;
 pub(crate) struct BatchRecord<'a> {
     pub(crate) message: BorrowedMessage<'a>,
     pub(crate) slot: Slot,
+    /// Of the topic of matches.
+    pub(crate) is_matches: bool,
 }
 
 /// What the polls of one worker's consumer need to remember.
@@ -78,7 +80,8 @@ impl Poller {
             Some(Ok(message)) => {
                 let slot = context.emitter().ledger.slot(message.topic(), message.partition());
                 // A partition that is not ours any more: its new owner reads the record.
-                Ok(slot.map(|slot| BatchRecord { message, slot }))
+                let is_matches = context.is_matches(message.topic());
+                Ok(slot.map(|slot| BatchRecord { message, slot, is_matches }))
             }
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
                 Err(RunError::Fatal(format!("consumer: {code}")))

@@ -10,7 +10,11 @@
 //! epoch: late acknowledgements of its former life change nothing. The tests hold both against a
 //! model that remembers everything.
 
+mod mark;
+
 use std::collections::{HashMap, VecDeque};
+
+pub use mark::Mark;
 
 /// A partition in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +47,32 @@ pub enum FlightKind {
     Detection,
     /// A record or a detection for the dead-letter topic.
     DeadLetter,
+    /// Matches for windows, and how far time has come.
+    Matches,
+    /// A record of which matches wait to be sent together with others.
+    Pin,
+}
+
+/// Where a partition's work begins.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Start {
+    /// What was committed; records before it are only read to restore windows.
+    pub committed: Option<i64>,
+    /// The state there.
+    pub mark: Mark,
+}
+
+/// An offset that is safe to commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// Behind the last record that is done.
+    pub offset: i64,
+    /// The state there.
+    pub mark: Mark,
 }
 
 /// A record with something in flight.
@@ -50,6 +80,8 @@ pub enum FlightKind {
 struct Pending {
     offset: i64,
     outstanding: u32,
+    /// The partition's state before it.
+    mark: Mark,
 }
 
 #[derive(Debug)]
@@ -65,6 +97,9 @@ struct PartitionLedger {
     first_sequence: u64,
     /// What the last commit said.
     committed: Option<i64>,
+    start: Start,
+    /// The state at `position`.
+    mark: Mark,
 }
 
 impl PartitionLedger {
@@ -79,10 +114,10 @@ impl PartitionLedger {
         }
     }
 
-    fn safe(&self) -> Option<i64> {
+    fn safe(&self) -> Option<(i64, Mark)> {
         match self.pending.front() {
-            Some(pending) => Some(pending.offset),
-            None => self.position,
+            Some(pending) => Some((pending.offset, pending.mark.clone())),
+            None => self.position.map(|position| (position, self.mark.clone())),
         }
     }
 }
@@ -106,8 +141,13 @@ impl Ledger {
         Self::default()
     }
 
-    /// Takes a partition on; one that is there already goes on as it is.
+    /// Takes a partition on of which nothing is known; one that is there already goes on as it is.
     pub fn assign(&mut self, topic: &str, partition: i32) {
+        self.assign_at(topic, partition, Start::default());
+    }
+
+    /// As [`Self::assign`], with what was committed.
+    pub fn assign_at(&mut self, topic: &str, partition: i32, start: Start) {
         if self.slot(topic, partition).is_some() {
             return;
         }
@@ -120,6 +160,8 @@ impl Ledger {
             pending: VecDeque::new(),
             first_sequence: 0,
             committed: None,
+            mark: start.mark.clone(),
+            start,
         };
         let index = match self.partitions.iter().position(Option::is_none) {
             Some(index) => index,
@@ -146,6 +188,49 @@ impl Ledger {
         let index = *self.index.get(topic)?.get(&partition)?;
         let epoch = self.partitions[index as usize].as_ref()?.epoch;
         Some(Slot { index, epoch })
+    }
+
+    /// Where the work on a partition began; `None` if it was given up.
+    pub fn start(&self, slot: Slot) -> Option<&Start> {
+        self.get(slot).map(|partition| &partition.start)
+    }
+
+    /// Whether a record was done with before and is only read to restore windows.
+    pub fn is_replay(&self, slot: Slot, offset: i64) -> bool {
+        let committed = self.start(slot).and_then(|start| start.committed);
+        committed.is_some_and(|committed| offset < committed)
+    }
+
+    /// The state behind the last record that was read.
+    pub fn mark(&self, slot: Slot) -> Option<&Mark> {
+        self.get(slot).map(|partition| &partition.mark)
+    }
+
+    /// The state behind the record that is read next, once all it leads to is sent.
+    pub fn set_mark(&mut self, slot: Slot, mark: Mark) {
+        if let Some(partition) = self.at(slot) {
+            partition.mark = mark;
+        }
+    }
+
+    /// A partition's topic and number.
+    pub fn name(&self, slot: Slot) -> Option<(&str, i32)> {
+        self.get(slot).map(|partition| (partition.topic.as_str(), partition.partition))
+    }
+
+    /// All partitions.
+    pub fn partitions(&self) -> impl Iterator<Item = (Slot, &str, i32)> {
+        self.partitions.iter().enumerate().filter_map(|(index, partition)| {
+            let partition = partition.as_ref()?;
+            let index = u32::try_from(index).ok()?;
+            let slot = Slot { index, epoch: partition.epoch };
+            Some((slot, partition.topic.as_str(), partition.partition))
+        })
+    }
+
+    fn get(&self, slot: Slot) -> Option<&PartitionLedger> {
+        let partition = self.partitions.get(slot.index as usize)?.as_ref();
+        partition.filter(|partition| partition.epoch == slot.epoch)
     }
 
     fn at(&mut self, slot: Slot) -> Option<&mut PartitionLedger> {
@@ -188,14 +273,25 @@ impl Ledger {
                         last.is_none_or(|last| last.offset < offset),
                         "the records of a partition come in the order of their offsets"
                     );
-                    partition.pending.push_back(Pending { offset, outstanding: 1 });
+                    let mark = partition.mark.clone();
+                    partition.pending.push_back(Pending { offset, outstanding: 1, mark });
                 }
             }
             sequence = partition.first_sequence + partition.pending.len() as u64 - 1;
         }
+        self.put(Flight { slot, sequence, record_timestamp, bytes, kind })
+    }
+
+    /// Something that belongs to no record is on its way.
+    pub fn sent_alone(&mut self, bytes: usize, kind: FlightKind) -> FlightId {
+        // No partition has this epoch.
+        let slot = Slot { index: u32::MAX, epoch: 0 };
+        self.put(Flight { slot, sequence: 0, record_timestamp: 0, bytes, kind })
+    }
+
+    fn put(&mut self, flight: Flight) -> FlightId {
         self.in_flight_count += 1;
-        self.in_flight_bytes += bytes;
-        let flight = Flight { slot, sequence, record_timestamp, bytes, kind };
+        self.in_flight_bytes += flight.bytes;
         match self.free.pop() {
             Some(index) => {
                 self.flights[index] = Some(flight);
@@ -268,17 +364,18 @@ impl Ledger {
     /// The offset a partition may be committed at.
     pub fn safe(&self, topic: &str, partition: i32) -> Option<i64> {
         let index = *self.index.get(topic)?.get(&partition)?;
-        self.partitions[index as usize].as_ref()?.safe()
+        self.partitions[index as usize].as_ref()?.safe().map(|(offset, _)| offset)
     }
 
     /// Every partition whose safe offset is beyond the last one handed out here.
-    pub fn take_commits(&mut self) -> Vec<(String, i32, i64)> {
+    pub fn take_commits(&mut self) -> Vec<Commit> {
         let mut commits = Vec::new();
         for entry in self.partitions.iter_mut().flatten() {
-            let Some(safe) = entry.safe() else { continue };
-            if entry.committed.is_none_or(|committed| committed < safe) {
-                entry.committed = Some(safe);
-                commits.push((entry.topic.clone(), entry.partition, safe));
+            let Some((offset, mark)) = entry.safe() else { continue };
+            if entry.committed.is_none_or(|committed| committed < offset) {
+                entry.committed = Some(offset);
+                let (topic, partition) = (entry.topic.clone(), entry.partition);
+                commits.push(Commit { topic, partition, offset, mark });
             }
         }
         commits
@@ -321,7 +418,8 @@ mod tests {
         ledger.assign("t", 0);
         read(&mut ledger, 7);
         read(&mut ledger, 9);
-        assert_eq!(ledger.take_commits(), [("t".to_owned(), 0, 10)]);
+        let commits = ledger.take_commits();
+        assert_eq!((commits.len(), commits[0].offset), (1, 10));
         assert!(ledger.take_commits().is_empty());
         ledger.forget_commits();
         assert_eq!(ledger.take_commits().len(), 1);
@@ -415,6 +513,7 @@ mod tests {
             let mut flights: Vec<(FlightId, i32, i64, u32)> = Vec::new();
             let mut lives: BTreeMap<i32, u32> = BTreeMap::new();
             let mut last_commit: BTreeMap<i32, i64> = BTreeMap::new();
+            let mut reads: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
             for _ in 0..400 {
                 let partition = random.below(3) as i32;
                 match random.below(10) {
@@ -424,6 +523,7 @@ mod tests {
                         *lives.entry(partition).or_default() += 1;
                         model.insert(partition, (0, BTreeMap::new()));
                         last_commit.remove(&partition);
+                        reads.remove(&partition);
                     }
                     1..=5 => {
                         let Some(slot) = ledger.slot("t", partition) else { continue };
@@ -434,7 +534,9 @@ mod tests {
                             *open.entry(offset).or_default() += 1;
                             flights.push((id, partition, offset, lives[&partition]));
                         }
+                        ledger.set_mark(slot, Mark { time: offset, ..Mark::default() });
                         ledger.read(slot, offset);
+                        reads.entry(partition).or_default().push(offset);
                         *next = offset + 1;
                     }
                     6..=8 if !flights.is_empty() => {
@@ -451,7 +553,10 @@ mod tests {
                         }
                     }
                     _ => {
-                        for (_, partition, offset) in ledger.take_commits() {
+                        for Commit { partition, offset, mark, .. } in ledger.take_commits() {
+                            // The state is that of the records before the offset, no other.
+                            let before = reads[&partition].iter().rfind(|read| **read < offset);
+                            assert_eq!(mark.time, before.copied().unwrap_or(i64::MIN));
                             let before = last_commit.insert(partition, offset);
                             assert!(before.is_none_or(|before| before < offset), "seed {seed}");
                         }

@@ -34,6 +34,9 @@ pub const OUTPUT_TOPIC: &str = "detections";
 pub const RULES_TOPIC: &str = "sigma-rules";
 /// The topic of records that the demo's processor refuses.
 pub const DEADLETTER_TOPIC: &str = "deadletter";
+const APPLICATION_ID: &str = "sigmill-demo";
+/// The matches topic of that application.
+const MATCHES_TOPIC: &str = "sigmill-demo-sigmill-matches";
 
 /// The embedded broker keeps 5 MiB of a partition: several, filled evenly, keep enough.
 const DATA_PARTITIONS: i32 = 8;
@@ -91,6 +94,8 @@ pub fn run(
         (OUTPUT_TOPIC, OUTPUT_PARTITIONS),
         (RULES_TOPIC, 1),
         (DEADLETTER_TOPIC, 1),
+        // The embedded broker makes none by itself.
+        (MATCHES_TOPIC, DATA_PARTITIONS),
     ] {
         broker.create_topic(topic, partition_count).map_err(|error| RunError::Topic {
             topic: topic.to_owned(),
@@ -151,7 +156,7 @@ fn settings(broker: &EmbeddedBroker, config: &DemoConfig) -> Result<Settings, Ru
     let mut properties = Properties::default();
     for (name, value) in [
         ("bootstrap.servers", broker.bootstrap_servers()),
-        ("application.id", "sigmill-demo"),
+        ("application.id", APPLICATION_ID),
         ("data.topic", DATA_TOPIC),
         ("output.topic", OUTPUT_TOPIC),
         ("sigma.rules.topic", RULES_TOPIC),

@@ -13,12 +13,13 @@
 //! | the detection itself (too large) | it goes to the dead-letter topic if there is one; else it is counted, logged, and given up |
 //! | the dead-letter topic, for whatever lasting reason | it is counted, logged, and given up |
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
+use sigmill_engine::window::WindowMatch;
 use tracing::error;
 
 use crate::client;
@@ -32,9 +33,8 @@ use crate::rate_limit::RateLimit;
 use crate::rule_store::ActiveRule;
 use crate::run_error::RunError;
 use crate::settings::Settings;
+use crate::windows::outbox::{Origin, Outbox, Ready, Source};
 
-/// What the ledger knows the detections of windows by; no topic has such a name.
-const WINDOWS: &str = "(windows)";
 /// The header that names the topic a detection was meant for.
 const HEADER_OUTPUT_TOPIC: &str = "sigmill.output.topic";
 /// The header that names the author of the rule.
@@ -72,8 +72,10 @@ pub struct Emitter {
     bytes_max: usize,
     fatal: Option<String>,
     limit: RateLimit,
-    /// How many detections of windows there were.
-    window_detections: i64,
+    /// Matches for windows, once there is a topic for them.
+    pub(crate) outbox: Option<Outbox>,
+    /// Batches of matches in flight: what is done when they are acknowledged.
+    batches: HashMap<usize, (i32, Vec<FlightId>)>,
 }
 
 impl Emitter {
@@ -108,7 +110,8 @@ impl Emitter {
             bytes_max: settings.in_flight_bytes_max,
             fatal: None,
             limit: RateLimit::new(Duration::from_secs(10)),
-            window_detections: 0,
+            outbox: None,
+            batches: HashMap::new(),
         })
     }
 
@@ -153,27 +156,57 @@ impl Emitter {
         self.buf = buf;
     }
 
-    /// Sends the detection of a window. It belongs to no record: what it was made from is committed by
-    /// others. The key is an empty text, as for the JVM processor.
-    pub fn send_window_detection(
+    /// Sends the detection of a window; it belongs to the record that completed or settled it. The key is
+    /// an empty text, as for the JVM processor.
+    pub(crate) fn send_window_detection(
         &mut self,
+        (slot, offset): (Slot, i64),
         rule: &ActiveRule,
         event: &Event<'_>,
         extract: &Extract,
     ) {
-        self.ledger.assign(WINDOWS, 0);
-        let Some(slot) = self.ledger.slot(WINDOWS, 0) else { return };
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
         rule.template.write(&mut buf, clock::now_ms(), event, extract);
-        let offset = self.window_detections;
-        self.window_detections += 1;
         let timestamp = event.timestamp.unwrap_or(0);
         let id = self.ledger.sent(slot, offset, timestamp, buf.len(), FlightKind::Detection);
         let headers = with_author(None, rule);
         self.send(&rule.output_topic, Some(b""), &buf, event.timestamp, headers, id);
-        self.ledger.read(slot, offset);
         self.buf = buf;
+    }
+
+    /// Takes a match for the owner of its group.
+    pub(crate) fn add_match(
+        &mut self,
+        origin: Origin,
+        source: Source,
+        version: u64,
+        fed: &WindowMatch,
+    ) {
+        let Some(outbox) = &mut self.outbox else {
+            self.counts.add(Metric::WindowMatchesUnsent, 1);
+            return;
+        };
+        if outbox.add(&mut self.ledger, origin, source, version, fed) {
+            self.flush_matches(false);
+        }
+    }
+
+    /// Sends the matches that wait; with `is_heartbeat` also how far time has come.
+    pub(crate) fn flush_matches(&mut self, is_heartbeat: bool) {
+        let Some(outbox) = &mut self.outbox else { return };
+        // Time must not overtake a match that is to be sent again.
+        let is_heartbeat = is_heartbeat && self.retries.is_empty() && self.alone.is_empty();
+        let ready = outbox.flush(&self.ledger, is_heartbeat);
+        if ready.is_empty() {
+            return;
+        }
+        let topic = outbox.topic.clone();
+        for Ready { partition, bytes, pins } in ready {
+            let id = self.ledger.sent_alone(bytes.len(), FlightKind::Matches);
+            self.batches.insert(id.0, (partition, pins));
+            self.send(&topic, None, &bytes, None, None, id);
+        }
     }
 
     /// Sends a refused record as it is to the dead-letter topic, if there is one.
@@ -222,6 +255,7 @@ impl Emitter {
     ) {
         let mut record = BaseRecord::with_opaque_to(topic, id.0).payload(payload);
         record.key = key;
+        record.partition = self.batches.get(&id.0).map(|(partition, _)| *partition);
         // A timestamp before 1970 is none.
         record.timestamp = timestamp.filter(|timestamp| *timestamp > 0);
         record.headers = headers;
@@ -279,6 +313,15 @@ impl Emitter {
                 }
             }
             FlightKind::DeadLetter => self.counts.add(Metric::DeadLetters, 1),
+            FlightKind::Matches => self.unpin(id),
+            FlightKind::Pin => {}
+        }
+    }
+
+    fn unpin(&mut self, id: FlightId) {
+        let (_, pins) = self.batches.remove(&id.0).unwrap_or_default();
+        for pin in pins {
+            self.ledger.acknowledged(pin);
         }
     }
 
@@ -313,6 +356,10 @@ impl Emitter {
                 self.counts.add(Metric::DeadLettersFailed, 1);
                 self.ledger.acknowledged(outgoing.id);
             }
+            Cause::Topic if self.batches.contains_key(&outgoing.id.0) => {
+                self.say(code, &outgoing.topic, "The matches topic is not usable; trying again.");
+                self.retries.push_back(outgoing);
+            }
             Cause::Topic if outgoing.topic == self.output_topic => {
                 self.say(code, &outgoing.topic, "The output topic is not usable; trying again.");
                 self.counts.add(Metric::DetectionsRetried, 1);
@@ -335,6 +382,8 @@ impl Emitter {
 
     /// A detection that can never be produced.
     fn give_up(&mut self, code: RDKafkaErrorCode, mut outgoing: Outgoing) {
+        // What is put aside is dealt with, and is for no partition any more.
+        self.unpin(outgoing.id);
         self.counts.add(Metric::DetectionsFailed, 1);
         let Some(deadletter) = &self.deadletter_topic else {
             self.say(code, &outgoing.topic, "A detection is lost: it can never be produced.");

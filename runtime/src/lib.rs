@@ -42,6 +42,5 @@ pub mod settings;
 pub mod shutdown;
 mod sys;
 mod view;
-mod window_feed;
-mod window_stage;
+mod windows;
 pub mod worker;

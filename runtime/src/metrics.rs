@@ -55,8 +55,16 @@ metrics! {
     Rebalances, "sigmill_rebalances_total", "Changes of a worker's partitions.";
     WorkerRestarts, "sigmill_worker_restarts_total", "Workers started again after a failure.";
     WindowMatches, "sigmill_window_matches_total", "Matches that aggregations counted.";
+    WindowRecords, "sigmill_window_records_total", "Records of matches read by who counts them.";
+    WindowRecordsRestored, "sigmill_window_records_restored_total", "Records read again to restore windows.";
     WindowMatchesLate, "sigmill_window_matches_late_total", "Matches too late for their window.";
     WindowMatchesOutdated, "sigmill_window_matches_outdated_total", "Matches for a window whose rule changed meanwhile.";
+    WindowMatchesRepeated, "sigmill_window_matches_repeated_total", "Matches that had been counted before.";
+    WindowMatchesAhead, "sigmill_window_matches_ahead_total", "Matches whose time is too far ahead of the clock to count.";
+    WindowMatchesMalformed, "sigmill_window_matches_malformed_total", "Matches, or records of them, that cannot be read.";
+    WindowMatchesUnsent, "sigmill_window_matches_unsent_total", "Matches that were not counted since the matches topic cannot be used.";
+    WindowMatchesWaiting, "sigmill_window_records_waited_total", "Records of matches that waited for rules that this processor had not read yet.";
+    WindowMatchesUnruled, "sigmill_window_records_unruled_total", "Records of matches whose rules did not come in time.";
     WindowMatchesIncomplete, "sigmill_window_matches_incomplete_total", "Matches without a value of the group, or none to count.";
     WindowDetections, "sigmill_window_detections_total", "Detections of aggregations, before their acknowledgement.";
     WindowGroupsEvicted, "sigmill_window_groups_evicted_total", "Groups that made room for others.";

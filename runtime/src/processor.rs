@@ -25,12 +25,11 @@ use crate::metrics::{Metric, SharedCounts};
 use crate::rule_store::RuleSet;
 use crate::rules_reader::{RulesReader, RulesReaderContext};
 use crate::run_error::RunError;
-use crate::settings::Settings;
+use crate::settings::{ExchangeMode, Settings};
 use crate::shutdown::Shutdown;
 pub use crate::view::Snapshot;
 use crate::view::{View, WorkerView};
-use crate::window_feed::Sources;
-use crate::window_stage::WindowStage;
+use crate::windows::exchange::Exchange;
 use crate::worker::{self, WorkerShared};
 
 /// The pause before a failed worker is started again, doubled each time.
@@ -54,7 +53,6 @@ pub struct Processor {
     workers: Vec<JoinHandle<()>>,
     /// These are there until the stop.
     reader: Option<RulesReader>,
-    windows: Option<WindowStage>,
     instances: Option<Instances>,
     control: Option<Control>,
 }
@@ -92,14 +90,14 @@ impl Processor {
             reader.join();
             return Err(error);
         }
-        let window_sources = Arc::new(Sources::default());
-        let (windows, window_news) = WindowStage::start(&settings, &window_sources, &shutdown)
-            .inspect_err(|_| shutdown.ask())?;
+        let exchange = Arc::new(Exchange::default());
+        if !rules.load().windows.is_empty() && settings.window.exchange == ExchangeMode::Topic {
+            exchange.prepare(&settings).inspect_err(|_| shutdown.ask())?;
+        }
         let mut view = View {
             rules: Arc::clone(&rules),
             workers: Vec::new(),
-            other_counts: vec![reader_counts, Arc::clone(&windows.counts)],
-            other_latencies: vec![Arc::clone(&windows.latencies)],
+            other_counts: vec![reader_counts],
         };
         let mut workers = Vec::with_capacity(settings.worker_count);
         for (index, core) in cores(settings.worker_count).into_iter().enumerate() {
@@ -109,8 +107,7 @@ impl Processor {
                 rules: Arc::clone(&rules),
                 view: worker.clone(),
                 shutdown: shutdown.clone(),
-                window_news: window_news.clone(),
-                window_sources: Arc::clone(&window_sources),
+                exchange: Arc::clone(&exchange),
             };
             view.workers.push(worker);
             workers.push(start_worker(index, core, shared).inspect_err(|_| shutdown.ask())?);
@@ -131,16 +128,7 @@ impl Processor {
             "The processor runs."
         );
         let stop_timeout = settings.stop_timeout;
-        Ok(Self {
-            shutdown,
-            stop_timeout,
-            view,
-            workers,
-            reader: Some(reader),
-            windows: Some(windows),
-            instances,
-            control,
-        })
+        Ok(Self { shutdown, stop_timeout, view, workers, reader: Some(reader), instances, control })
     }
 
     /// What the processor did so far.
@@ -170,9 +158,6 @@ impl Processor {
             if let Some(reader) = self.reader.take() {
                 reader.join();
             }
-            if let Some(windows) = self.windows.take() {
-                windows.join();
-            }
             if let Some(instances) = self.instances.take() {
                 instances.join();
             }
@@ -192,7 +177,6 @@ impl Processor {
     fn is_busy(&self) -> bool {
         self.reader.as_ref().is_some_and(|reader| !reader.is_finished())
             || self.workers.iter().any(|worker| !worker.is_finished())
-            || self.windows.as_ref().is_some_and(|windows| !windows.is_finished())
             || self.instances.as_ref().is_some_and(|instances| !instances.is_finished())
             || self.control.as_ref().is_some_and(|control| !control.is_finished())
     }

@@ -155,6 +155,7 @@ impl From<&Settings> for RuleStoreConfig {
         let mut input_topics = settings.data_topics.clone();
         input_topics.push(settings.rules_topic.clone());
         input_topics.extend(settings.instances_topic.clone());
+        input_topics.push(settings.matches_topic());
         Self {
             topic: settings.rules_topic.clone(),
             filter: settings.rule_filter.clone(),

@@ -129,7 +129,6 @@ struct Follower {
     /// The first and the last change that is not compiled yet.
     burst: Option<(Instant, Instant)>,
     ready: Option<Sender<()>>,
-    has_told_of_windows: bool,
     /// Rules that the pipelines leave out, as they were told last.
     dropped: Vec<Dropped>,
     given_up: GivenUp,
@@ -156,7 +155,6 @@ impl Follower {
             topics_made: BTreeSet::new(),
             burst: None,
             ready: Some(ready),
-            has_told_of_windows: false,
             dropped: Vec::new(),
             given_up: GivenUp::default(),
             trouble: Arc::default(),
@@ -318,15 +316,6 @@ impl Follower {
         for problem in &problems {
             self.context.counts.add(Metric::RuleProblems, 1);
             warn!("{problem}");
-        }
-        if !set.windows.is_empty() && !self.has_told_of_windows {
-            self.has_told_of_windows = true;
-            warn!(
-                application_id = self.context.settings.application_id,
-                "Correlations are counted in this process alone, and in memory: with several processes \
-                 of one application.id each counts the partitions that it reads, and a start begins \
-                 with empty windows."
-            );
         }
         self.tell_dropped(&set.dropped);
         info!(

@@ -54,6 +54,19 @@ pub struct WindowSettings {
     pub groups_max: usize,
     /// How far ahead of the wall clock a timestamp may be.
     pub time_ahead_max: Duration,
+    /// Where groups are counted.
+    pub exchange: ExchangeMode,
+    /// How long matches wait for rules that were not read yet.
+    pub rules_wait: Duration,
+}
+
+/// Where the groups of windows are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExchangeMode {
+    /// By whoever owns their partition of the matches topic.
+    Topic,
+    /// By whoever reads their records: the data topic is partitioned by group.
+    None,
 }
 
 /// The port for health, metrics, rules and instances.
@@ -247,9 +260,15 @@ impl Settings {
         })
     }
 
+    /// The topic of matches on their way to who counts their group.
+    pub fn matches_topic(&self) -> String {
+        format!("{}-sigmill-matches", self.application_id)
+    }
+
     /// Whether a topic is one that the processor reads: nothing may be written to it.
     pub fn is_input(&self, topic: &str) -> bool {
         topic == self.rules_topic
+            || topic == self.matches_topic()
             || self.instances_topic.as_deref() == Some(topic)
             || self.data_topics.iter().any(|data| data == topic)
     }
@@ -496,6 +515,11 @@ impl Reader<'_> {
             event_bytes_max: self.number("sigmill.window.event.max.bytes", 1, usize::MAX),
             groups_max: self.number("sigmill.window.groups.max", 1, usize::MAX),
             time_ahead_max: self.milliseconds("sigmill.time.max.ahead.ms", 1),
+            exchange: match self.one_of("sigmill.window.exchange", &["topic", "none"]).as_str() {
+                "none" => ExchangeMode::None,
+                _ => ExchangeMode::Topic,
+            },
+            rules_wait: self.milliseconds("sigmill.window.rules.wait.ms", 0),
         }
     }
 

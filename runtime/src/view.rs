@@ -49,9 +49,8 @@ pub(crate) struct WorkerView {
 pub(crate) struct View {
     pub(crate) rules: Arc<ArcSwap<RuleSet>>,
     pub(crate) workers: Vec<WorkerView>,
-    /// Of the reader of rules and of windows.
+    /// Of the reader of rules.
     pub(crate) other_counts: Vec<Arc<SharedCounts>>,
-    pub(crate) other_latencies: Vec<Arc<SharedLatencies>>,
 }
 
 impl View {
@@ -63,7 +62,6 @@ impl View {
             worker.latencies.add_to(&mut latencies);
         }
         self.other_counts.iter().for_each(|other| counts.merge(&other.read()));
-        self.other_latencies.iter().for_each(|other| other.add_to(&mut latencies));
         let rules = self.rules.load();
         let partitions = |worker: &WorkerView| worker.partition_count.load(Ordering::Relaxed);
         Snapshot {

@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use core_affinity::CoreId;
-use crossbeam_channel::Sender;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -25,17 +24,24 @@ use tracing::{debug, info, warn};
 
 use crate::batch::{BatchRecord, Poller};
 use crate::client::{self, ClientLog};
+use crate::clock;
+use crate::commit::{Mark, Slot, Start};
 use crate::detection::{Event, EventPosition, Extract};
 use crate::emit::{Emitter, SourceRecord};
 use crate::latency::Stage;
-use crate::metrics::Metric;
+use crate::metrics::{Counts, Metric};
 use crate::rate_limit::RateLimit;
 use crate::rule_store::RuleSet;
 use crate::run_error::RunError;
-use crate::settings::Settings;
+use crate::settings::{ExchangeMode, Settings};
 use crate::shutdown::Shutdown;
 use crate::view::WorkerView;
-use crate::window_feed::{Sources, WindowFeed, WindowNews};
+use crate::windows::exchange::Exchange;
+use crate::windows::feed::{Times, WindowFeed};
+use crate::windows::match_batch::{BatchSource, SourceTime};
+use crate::windows::outbox::{Origin, Outbox, Source};
+use crate::windows::rules::{self, WindowRules};
+use crate::windows::shard::Shard;
 
 /// How long a poll waits when nothing is in flight.
 const POLL_IDLE: Duration = Duration::from_millis(50);
@@ -46,6 +52,10 @@ const POLL_BUSY: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_millis(200);
 /// How long a rebalance waits for acknowledgements.
 const REVOKE_WAIT: Duration = Duration::from_secs(5);
+/// How long a rebalance waits for the group to tell what was committed.
+const COMMITTED_WAIT: Duration = Duration::from_secs(60);
+/// How often what is missing for windows is looked for.
+const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a worker shares with the processor.
 #[derive(Clone)]
@@ -58,10 +68,8 @@ pub struct WorkerShared {
     pub(crate) view: WorkerView,
     /// When it ends.
     pub shutdown: Shutdown,
-    /// Where matches that feed windows go.
-    pub(crate) window_news: Sender<WindowNews>,
-    /// Numbers of partitions.
-    pub(crate) window_sources: Arc<Sources>,
+    /// The topic of matches that feed windows.
+    pub(crate) exchange: Arc<Exchange>,
 }
 
 /// The consumer's callbacks, and what they share with the worker's loop.
@@ -75,9 +83,65 @@ pub(crate) struct WorkerContext {
     is_closing: AtomicBool,
     limit: Mutex<RateLimit>,
     partition_count: Arc<AtomicUsize>,
+    matches_topic: String,
+    /// Data partitions have windows of their own.
+    has_own_windows: bool,
+    /// There are windows: where a partition's work begins has to be known.
+    tracks_windows: AtomicBool,
+    /// Why the worker cannot go on.
+    failure: Mutex<Option<String>>,
 }
 
 impl WorkerContext {
+    /// Whether a topic is that of matches, which has no other records.
+    pub(crate) fn is_matches(&self, topic: &str) -> bool {
+        self.tracks_windows.load(Ordering::Relaxed) && topic == self.matches_topic
+    }
+
+    /// Where the work on partitions begins, asked for until somebody answers.
+    fn starts(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> Vec<Start> {
+        let deadline = Instant::now() + COMMITTED_WAIT;
+        let committed = loop {
+            match consumer.committed_offsets(partitions.clone(), Duration::from_secs(5)) {
+                Ok(committed) => break committed,
+                Err(error) if Instant::now() < deadline => {
+                    debug!(%error, "The committed offsets are not known yet.");
+                }
+                Err(error) => {
+                    let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    *failure = Some(format!("cannot learn the committed offsets: {error}"));
+                    break TopicPartitionList::new();
+                }
+            }
+        };
+        let start = |topic: &str, partition: i32| {
+            let found = committed.find_partition(topic, partition);
+            found.map_or_else(Start::default, |found| Start {
+                committed: match found.offset() {
+                    Offset::Offset(offset) => Some(offset),
+                    _ => None,
+                },
+                mark: Mark::from_metadata(found.metadata()),
+            })
+        };
+        let elements = partitions.elements();
+        elements.iter().map(|element| start(element.topic(), element.partition())).collect()
+    }
+
+    /// The offset to read from, if that is not for the client to find.
+    fn first_offset(&self, topic: &str, start: &Start) -> Option<Offset> {
+        let has_windows = self.has_own_windows || topic == self.matches_topic;
+        match (start.committed, start.mark.replay) {
+            (Some(committed), Some(replay)) if has_windows => {
+                Some(Offset::Offset(replay.min(committed)))
+            }
+            (Some(committed), _) => Some(Offset::Offset(committed)),
+            // Whatever is said of data topics: every match counts.
+            (None, _) if topic == self.matches_topic => Some(Offset::Beginning),
+            (None, _) => None,
+        }
+    }
+
     pub(crate) fn emitter(&self) -> MutexGuard<'_, Emitter> {
         self.emitter.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -90,6 +154,7 @@ impl WorkerContext {
             .map(|partition| (partition.topic().to_owned(), partition.partition()))
             .collect();
         let mut emitter = self.emitter();
+        emitter.flush_matches(false);
         // Lost partitions have another owner already: a commit would be refused.
         if !consumer.assignment_lost() {
             let deadline = Instant::now() + REVOKE_WAIT;
@@ -127,9 +192,14 @@ impl WorkerContext {
             return true;
         }
         let mut list = TopicPartitionList::with_capacity(commits.len());
-        for (topic, partition, offset) in &commits {
-            let added = list.add_partition_offset(topic, *partition, Offset::Offset(*offset));
+        for commit in &commits {
+            let mut element = list.add_partition(&commit.topic, commit.partition);
+            let added = element.set_offset(Offset::Offset(commit.offset));
             debug_assert!(added.is_ok(), "an offset that is not negative is taken");
+            let metadata = commit.mark.to_metadata();
+            if !metadata.is_empty() {
+                element.set_metadata(metadata);
+            }
         }
         emitter.counts.add(Metric::Commits, 1);
         if let Err(error) = consumer.commit(&list, mode) {
@@ -171,9 +241,20 @@ impl ConsumerContext for WorkerContext {
         self.is_rebalanced.store(true, Ordering::Relaxed);
         match rebalance {
             Rebalance::Assign(partitions) => {
+                let mut elements = partitions.elements();
+                let starts = match self.tracks_windows.load(Ordering::Relaxed) {
+                    true => self.starts(consumer, partitions),
+                    false => vec![Start::default(); elements.len()],
+                };
                 let mut emitter = self.emitter();
-                for partition in partitions.elements() {
-                    emitter.ledger.assign(partition.topic(), partition.partition());
+                for (partition, start) in elements.iter_mut().zip(starts) {
+                    let (topic, number) = (partition.topic().to_owned(), partition.partition());
+                    if let Some(first) = self.first_offset(&topic, &start)
+                        && let Err(error) = partition.set_offset(first)
+                    {
+                        debug!(%error, "The client does not take an offset.");
+                    }
+                    emitter.ledger.assign_at(&topic, number, start);
                 }
                 emitter.counts.add(Metric::Rebalances, 1);
                 self.partition_count.fetch_add(partitions.count(), Ordering::Relaxed);
@@ -218,6 +299,10 @@ pub fn run(index: usize, core: Option<CoreId>, shared: &WorkerShared) -> Result<
         is_closing: AtomicBool::new(false),
         limit: Mutex::new(RateLimit::new(Duration::from_secs(10))),
         partition_count: Arc::clone(&shared.view.partition_count),
+        matches_topic: settings.matches_topic(),
+        has_own_windows: settings.window.exchange == ExchangeMode::None,
+        tracks_windows: AtomicBool::new(false),
+        failure: Mutex::default(),
     };
     let consumer: BaseConsumer<WorkerContext> = client::consumer_config(settings)
         .create_with_context(context)
@@ -228,13 +313,11 @@ pub fn run(index: usize, core: Option<CoreId>, shared: &WorkerShared) -> Result<
     {
         warn!(worker = index, "Cannot pin the worker to a processor.");
     }
-    let topics: Vec<&str> = settings.data_topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics).map_err(|error| RunError::Fatal(error.to_string()))?;
     info!(worker = index, "A worker begins.");
     let context = Arc::clone(consumer.context());
     let result = {
         let mut worker = Worker::new(index, shared, &consumer, &context);
-        let result = worker.run();
+        let result = worker.join_group().and_then(|()| worker.run());
         worker.end();
         result
     };
@@ -258,7 +341,13 @@ struct Worker<'a> {
     /// Records that came while a batch was being worked on.
     carry: Vec<BatchRecord<'a>>,
     matches: Vec<RuleId>,
-    windows: WindowFeed,
+    window_rules: Arc<WindowRules>,
+    feed: WindowFeed,
+    shard: Shard,
+    /// When the exchange was last looked after.
+    exchanged_at: Option<Instant>,
+    /// The wall clock at the batch, in milliseconds.
+    now: i64,
     extract: Extract,
     committed_at: Instant,
     limit: RateLimit,
@@ -287,14 +376,95 @@ impl<'a> Worker<'a> {
             batch: Vec::with_capacity(shared.settings.batch_records_max),
             carry: Vec::new(),
             matches: Vec::new(),
-            windows: WindowFeed::new(
-                shared.settings.window.clone(),
-                Arc::clone(&shared.window_sources),
-                shared.window_news.clone(),
-            ),
+            window_rules: Arc::default(),
+            feed: WindowFeed::new(&shared.settings.window),
+            shard: Shard::new(&shared.settings),
+            exchanged_at: None,
+            now: 0,
             extract: Extract::default(),
             committed_at: Instant::now(),
             limit: RateLimit::new(Duration::from_secs(10)),
+        }
+    }
+
+    /// Takes part in the group, for the data topics and, if there are windows, that of matches.
+    fn join_group(&mut self) -> Result<(), RunError> {
+        let rules = Arc::clone(&self.rules);
+        self.put_in_force(rules);
+        if self.context.emitter().outbox.is_none() {
+            self.subscribe()?;
+        }
+        Ok(())
+    }
+
+    fn subscribe(&self) -> Result<(), RunError> {
+        let mut topics: Vec<&str> =
+            self.shared.settings.data_topics.iter().map(String::as_str).collect();
+        if self.context.emitter().outbox.is_some() {
+            topics.push(&self.context.matches_topic);
+        }
+        self.consumer.subscribe(&topics).map_err(|error| RunError::Fatal(error.to_string()))
+    }
+
+    fn put_in_force(&mut self, rules: Arc<RuleSet>) {
+        self.matcher.set_plan(Arc::clone(&rules.plan));
+        self.window_rules =
+            Arc::new(WindowRules::new(&rules, &rules::config(&self.shared.settings)));
+        self.rules = rules;
+        self.shard.take_rules(&self.window_rules);
+        let mut emitter = self.context.emitter();
+        // What was found by the former rules goes out as theirs.
+        emitter.flush_matches(false);
+        if let Some(outbox) = &mut emitter.outbox {
+            outbox.rules.clone_from(&self.window_rules.offsets);
+        }
+        drop(emitter);
+        if !self.window_rules.is_empty() {
+            self.context.tracks_windows.store(true, Ordering::Relaxed);
+            self.look_after_exchange();
+        }
+    }
+
+    /// Has the topic of matches made and joins its readers, once; tells how many partitions data has.
+    fn look_after_exchange(&mut self) {
+        let settings = &*self.shared.settings;
+        if settings.window.exchange == ExchangeMode::None
+            || self.exchanged_at.is_some_and(|at| at.elapsed() < EXCHANGE_INTERVAL)
+        {
+            return;
+        }
+        self.exchanged_at = Some(Instant::now());
+        if self.context.emitter().outbox.is_none() {
+            let Some(count) = self.shared.exchange.ready(settings) else { return };
+            let mut outbox = Outbox::new(self.context.matches_topic.clone(), count);
+            outbox.rules.clone_from(&self.window_rules.offsets);
+            self.context.emitter().outbox = Some(outbox);
+            if let Err(error) = self.subscribe() {
+                warn!(%error, "Cannot read the topic of matches.");
+                self.context.emitter().outbox = None;
+                return;
+            }
+        }
+        let unknown: Vec<String> = {
+            let emitter = self.context.emitter();
+            let Some(outbox) = &emitter.outbox else { return };
+            let known = |topic: &str| outbox.topics.iter().any(|(known, _)| known == topic);
+            let topics = emitter.ledger.partitions().map(|(_, topic, _)| topic);
+            let mut topics: Vec<_> = topics
+                .filter(|topic| *topic != self.context.matches_topic && !known(topic))
+                .map(str::to_owned)
+                .collect();
+            topics.sort_unstable();
+            topics.dedup();
+            topics
+        };
+        for topic in unknown {
+            let metadata = self.consumer.fetch_metadata(Some(&topic), Duration::from_secs(2));
+            let Ok(metadata) = metadata else { continue };
+            let count = metadata.topics().first().map_or(0, |found| found.partitions().len());
+            if let Some(outbox) = &mut self.context.emitter().outbox {
+                outbox.topics.push((topic, u32::try_from(count).unwrap_or(0)));
+            }
         }
     }
 
@@ -312,8 +482,7 @@ impl<'a> Worker<'a> {
     fn take_rules(&mut self) {
         let rules = self.shared.rules.load();
         if rules.generation != self.rules.generation {
-            self.rules = Arc::clone(&rules);
-            self.matcher.set_plan(Arc::clone(&self.rules.plan));
+            self.put_in_force(Arc::clone(&rules));
             debug!(worker = self.index, generation = self.rules.generation, "Took a rule set.");
         }
     }
@@ -334,6 +503,7 @@ impl<'a> Worker<'a> {
             return Ok(());
         }
         let begin = Instant::now();
+        self.now = clock::now_ms();
         let batch = std::mem::take(&mut self.batch);
         for record in &batch {
             if !self.context.emitter().is_ready() {
@@ -347,6 +517,7 @@ impl<'a> Worker<'a> {
         self.batch = batch;
         self.batch.clear();
         let mut emitter = self.context.emitter();
+        emitter.flush_matches(false);
         emitter.counts.add(Metric::Batches, 1);
         let elapsed = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
         emitter.latencies.record(Stage::Batch, elapsed);
@@ -356,6 +527,15 @@ impl<'a> Worker<'a> {
     fn work_on(&mut self, record: &BatchRecord<'a>) {
         let message = &record.message;
         let mut emitter = self.context.emitter();
+        if record.is_matches {
+            let record = (record.slot, message);
+            self.shard.take(&mut emitter, &self.window_rules, record, &mut self.extract);
+            return;
+        }
+        if self.context.has_own_windows && emitter.ledger.is_replay(record.slot, message.offset()) {
+            self.restore(&emitter, record);
+            return;
+        }
         let Some(slot) = emitter.ledger.begin(record.slot, message.offset()) else { return };
         let source = SourceRecord { message, slot };
         emitter.counts.add(Metric::Records, 1);
@@ -367,8 +547,9 @@ impl<'a> Worker<'a> {
                     Ok(matches) => {
                         self.matches.clear();
                         self.matches.extend_from_slice(matches);
-                        let matched = (&mut self.matcher, payload);
-                        self.windows.take(slot, message, matched, &self.matches, &self.rules);
+                        if !self.window_rules.is_empty() {
+                            self.feed_windows(&mut emitter, slot, message, payload);
+                        }
                         emitter.counts.add(Metric::Matches, self.matches.len() as u64);
                         // What only feeds windows is no detection, and first match leaves it alone.
                         let windows = &self.rules.windows;
@@ -406,6 +587,59 @@ impl<'a> Worker<'a> {
         emitter.ledger.read(slot, message.offset());
     }
 
+    /// What a record's matches are for windows, and how far time comes with it.
+    fn feed_windows(
+        &mut self,
+        emitter: &mut Emitter,
+        slot: Slot,
+        message: &BorrowedMessage<'_>,
+        payload: &[u8],
+    ) {
+        let rules = &*self.window_rules;
+        let before = emitter.ledger.mark(slot).map_or(i64::MIN, |mark| mark.time);
+        let times = self.feed.times(message.timestamp().to_millis(), before, self.now);
+        let record = (times, message.offset());
+        let matcher = (&mut self.matcher, payload);
+        let sets = (&*self.rules, rules);
+        self.feed.take(sets, matcher, &self.matches, record, &mut emitter.counts);
+        let mut mark = Mark { time: times.partition, ..Mark::default() };
+        if self.context.has_own_windows {
+            let place = (slot, message.offset());
+            let (source, matches) = (source(message, times), &mut self.feed.matches);
+            self.shard.take_own(emitter, rules, place, (source, matches), &mut self.extract);
+            let own = self.shard.mark(slot);
+            mark = Mark { replay: own.replay, replay_time: own.replay_time, ..mark };
+        } else {
+            let timestamp = times.event.unwrap_or(0);
+            let origin = Origin { slot, offset: message.offset(), timestamp };
+            for fed in self.feed.matches.drain(..) {
+                let version = rules.by_window[fed.window.0 as usize].version;
+                emitter.add_match(origin, Source::Own(slot), version, &fed);
+            }
+        }
+        emitter.ledger.set_mark(slot, mark);
+    }
+
+    /// Takes a record that was done with before into the windows of its partition.
+    fn restore(&mut self, emitter: &Emitter, record: &BatchRecord<'a>) {
+        let (slot, message) = (record.slot, &record.message);
+        let Some(payload) = message.payload() else { return };
+        let Ok(matches) = self.matcher.matches(payload) else { return };
+        self.matches.clear();
+        self.matches.extend_from_slice(matches);
+        let Some(start) = emitter.ledger.start(slot) else { return };
+        let before = self.shard.time(slot, start);
+        let times = self.feed.times(message.timestamp().to_millis(), before, self.now);
+        let sets = (&*self.rules, &*self.window_rules);
+        let matcher = (&mut self.matcher, payload);
+        // It was counted when it was done.
+        let mut counts = Counts::default();
+        self.feed.take(sets, matcher, &self.matches, (times, message.offset()), &mut counts);
+        let place = (slot, message.offset());
+        let fed = (source(message, times), &mut self.feed.matches);
+        self.shard.restore_own(&self.window_rules, start, place, fed);
+    }
+
     /// Waits until enough is acknowledged: patiently first, then with the partitions paused.
     fn hold(&mut self) -> Result<(), RunError> {
         let patience = Instant::now() + PATIENCE;
@@ -439,6 +673,7 @@ impl<'a> Worker<'a> {
         {
             return Err(RunError::Fatal(format!("cannot resume after a pause: {error}")));
         }
+        self.shard.pause_waiting(self.consumer, &self.context.emitter());
         Ok(())
     }
 
@@ -452,18 +687,27 @@ impl<'a> Worker<'a> {
 
     /// What has to be done now and then: acknowledgements, commits, counters.
     fn serve(&mut self) -> Result<(), RunError> {
+        let failure = self.context.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(reason) = failure {
+            return Err(RunError::Fatal(reason));
+        }
+        if !self.window_rules.is_empty() {
+            self.look_after_exchange();
+        }
         let mut emitter = self.context.emitter();
+        let rules = &self.window_rules;
+        self.shard.serve(self.consumer, &mut emitter, rules, &mut self.extract);
         emitter.poll(Duration::ZERO);
         if let Some(reason) = emitter.fatal() {
             return Err(RunError::Fatal(format!("producer: {reason}")));
         }
         if self.committed_at.elapsed() >= self.shared.settings.commit_interval {
             self.committed_at = Instant::now();
+            if !self.window_rules.is_empty() {
+                self.shard.tell_owners(&mut emitter, &self.window_rules);
+                emitter.flush_matches(true);
+            }
             self.context.commit(self.consumer, &mut emitter, CommitMode::Async);
-            self.windows.tell_times();
-            let counters = std::mem::take(&mut self.windows.counters);
-            let incomplete = counters.without_group + counters.without_value;
-            emitter.counts.add(Metric::WindowMatchesIncomplete, incomplete);
         }
         self.shared.view.counts.take(&mut emitter.counts);
         self.shared.view.latencies.take(&mut emitter.latencies);
@@ -475,6 +719,7 @@ impl<'a> Worker<'a> {
         self.batch.clear();
         self.carry.clear();
         let mut emitter = self.context.emitter();
+        emitter.flush_matches(false);
         let deadline = Instant::now() + self.shared.settings.stop_timeout.mul_f32(0.7);
         while emitter.in_flight_count() > 0
             && emitter.fatal().is_none()
@@ -508,6 +753,13 @@ impl<'a> Worker<'a> {
             let _ = self.consumer.poll(Duration::from_millis(50));
         }
     }
+}
+
+/// A data partition as its windows see it.
+fn source<'m>(message: &'m BorrowedMessage<'_>, times: Times) -> BatchSource<'m> {
+    let time = SourceTime::of(times.partition);
+    let (topic, partition) = (message.topic(), message.partition());
+    BatchSource { topic, partition_count: 0, partition, time }
 }
 
 /// First match means lowest title, which is the lowest index.

@@ -132,6 +132,10 @@ impl Bed {
         let log = tracing_subscriber::fmt().with_test_writer();
         let _ = log.with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init();
         let prefix = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        if let Broker::Embedded(broker) = &broker {
+            // It takes no requests to make topics.
+            broker.create_topic(&format!("{prefix}-sigmill-matches"), 4).unwrap();
+        }
         Self { broker, prefix }
     }
 

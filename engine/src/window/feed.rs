@@ -120,7 +120,7 @@ pub fn collect(
 }
 
 /// The matches that a detection is for the windows that its window feeds.
-pub(crate) fn chain(
+pub fn chain(
     plan: &WindowPlan,
     detection: &WindowDetection,
     counters: &mut FeedCounters,

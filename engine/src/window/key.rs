@@ -30,6 +30,17 @@ impl GroupKey {
         Self(bytes.into())
     }
 
+    /// The key whose [`Self::as_bytes`] these are; `None` if they are no key's.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let (len, behind) = rest.split_first_chunk::<4>()?;
+            let len = u32::from_le_bytes(*len);
+            rest = if len == ABSENT { behind } else { behind.get(len as usize..)? };
+        }
+        Some(Self(bytes.into()))
+    }
+
     /// The key that has these bytes.
     pub(crate) fn of(bytes: &Arc<[u8]>) -> Self {
         Self(Arc::clone(bytes))
@@ -62,12 +73,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn other_bytes_are_no_key() {
+        for bytes in [&b"a"[..], &[1, 0, 0, 0], &[0, 0, 0, 0, 9], &[2, 0, 0, 0, b'a']] {
+            assert_eq!(GroupKey::from_bytes(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
     fn keys_give_their_values_back_and_differ() {
         let lists: [&[Option<&[u8]>]; 6] =
             [&[], &[None], &[Some(b"")], &[Some(b"a"), Some(b"b")], &[Some(b"ab")], &[Some(b"a")]];
         for (at, list) in lists.iter().enumerate() {
             let key = GroupKey::new(list.iter().copied());
             assert_eq!(key.values().collect::<Vec<_>>(), *list);
+            assert_eq!(GroupKey::from_bytes(key.as_bytes()).as_ref(), Some(&key));
             for other in &lists[at + 1..] {
                 assert_ne!(key, GroupKey::new(other.iter().copied()));
             }

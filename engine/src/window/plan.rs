@@ -1,6 +1,6 @@
 //! The windows of a compiled rule set: what each measures, when it holds, and what feeds it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::fixed::Fixed;
 use crate::field_index::FieldId;
@@ -298,6 +298,37 @@ impl WindowPlan {
         self.windows.is_empty()
     }
 
+    /// A plan of this window and of all that feed it, in which it comes last. Matches can be pushed to it;
+    /// collecting them from records is for the whole plan, so all rules are one here.
+    #[must_use]
+    pub fn alone(&self, id: WindowId) -> Self {
+        let mut is_wanted = vec![false; id.0 as usize + 1];
+        is_wanted[id.0 as usize] = true;
+        for at in (0..is_wanted.len()).rev() {
+            if is_wanted[at] {
+                for edge in &self.windows[at].edges {
+                    if let Source::Window(from) = edge.from {
+                        is_wanted[from.0 as usize] = true;
+                    }
+                }
+            }
+        }
+        let mut places = vec![WindowId(0); is_wanted.len()];
+        let mut windows = Vec::new();
+        for at in (0..is_wanted.len()).filter(|at| is_wanted[*at]) {
+            let mut window = self.windows[at].clone();
+            for edge in &mut window.edges {
+                edge.from = match edge.from {
+                    Source::Rule(_) => Source::Rule(RuleId(0)),
+                    Source::Window(from) => Source::Window(places[from.0 as usize]),
+                };
+            }
+            places[at] = WindowId(windows.len() as u32);
+            windows.push(window);
+        }
+        Self::new(windows, vec![false])
+    }
+
     /// Whether matches of this rule are detections. Those of a rule that only feeds windows are not.
     pub fn is_emitting(&self, rule: RuleId) -> bool {
         self.is_emitting.get(rule.0 as usize).copied().unwrap_or(true)
@@ -321,43 +352,6 @@ impl WindowPlan {
     /// The level of a window.
     pub fn level(&self, id: WindowId) -> u32 {
         self.levels[id.0 as usize]
-    }
-
-    /// The windows that feed each other, in the order of the plan; one that stands alone is a chain too.
-    pub fn chains(&self) -> Vec<Vec<WindowId>> {
-        let mut chain_of: Vec<usize> = (0..self.windows.len()).collect();
-        for (at, window) in self.windows.iter().enumerate() {
-            for edge in &window.edges {
-                let Source::Window(from) = edge.from else { continue };
-                let (joined, own) = (chain_of[from.0 as usize], chain_of[at]);
-                chain_of.iter_mut().filter(|chain| **chain == joined).for_each(|c| *c = own);
-            }
-        }
-        let mut chains: BTreeMap<usize, Vec<WindowId>> = BTreeMap::new();
-        for (at, chain) in chain_of.iter().enumerate() {
-            chains.entry(*chain).or_default().push(WindowId(at as u32));
-        }
-        chains.into_values().collect()
-    }
-
-    /// A plan of one of the [`WindowPlan::chains`] alone. No rule feeds it: what rules match is pushed.
-    pub fn of_chain(&self, chain: &[WindowId]) -> Self {
-        let place = |id: WindowId| {
-            let at = chain.iter().position(|member| *member == id);
-            WindowId(at.expect("a chain is whole") as u32)
-        };
-        let alone = |id: &WindowId| {
-            let mut window = self.window(*id).clone();
-            window.edges.retain_mut(|edge| match &mut edge.from {
-                Source::Rule(_) => false,
-                Source::Window(from) => {
-                    *from = place(*from);
-                    true
-                }
-            });
-            window
-        };
-        Self::new(chain.iter().map(alone).collect(), Vec::new())
     }
 
     pub(crate) fn edges_of_rule(&self, rule: RuleId) -> &[(WindowId, u32)] {

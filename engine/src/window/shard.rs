@@ -54,6 +54,13 @@ pub struct WindowConfig {
     pub event_refs_max: usize,
 }
 
+impl WindowConfig {
+    /// How far behind the watermark an event of a window may be, in milliseconds.
+    pub fn grace_of(&self, window: &Window) -> i64 {
+        self.grace_ms.unwrap_or(window.timespan_ms.min(GRACE_MS_MAX)).max(0)
+    }
+}
+
 impl Default for WindowConfig {
     fn default() -> Self {
         Self {
@@ -129,7 +136,7 @@ impl Windows {
     pub fn new(plan: Arc<WindowPlan>, config: WindowConfig) -> Self {
         let mut states: Vec<WindowState> = Vec::new();
         for window in plan.windows() {
-            let grace = config.grace_ms.unwrap_or(window.timespan_ms.min(GRACE_MS_MAX)).max(0);
+            let grace = config.grace_of(window);
             // What another window detects comes as late as it may wait.
             let hold = window.edges.iter().fold(grace, |hold, edge| match edge.from {
                 Source::Window(from) => hold.max(states[from.0 as usize].hold),
@@ -165,6 +172,11 @@ impl Windows {
     /// What was done so far.
     pub fn counters(&self) -> WindowCounters {
         self.counters
+    }
+
+    /// How long after an instant of a window events may still come to it, by what feeds it too.
+    pub fn hold_ms(&self, id: WindowId) -> i64 {
+        self.states[id.0 as usize].hold
     }
 
     /// How many groups there are.
@@ -388,7 +400,7 @@ impl WindowState {
 #[cfg(test)]
 mod tests {
     use super::super::fixed::Fixed;
-    use super::super::plan::{Bound, Edge, Window, WindowCondition};
+    use super::super::plan::{Bound, Edge, WindowCondition};
     use super::super::{EventRef, GroupKey, Position};
     use super::*;
     use crate::RuleId;

@@ -93,7 +93,11 @@ keys! {
         "How far a record may lag behind its partition's time and still count in a window; the lesser of the window and five minutes if not given.";
     "sigmill.window.idle.ms", "milliseconds, from 1", "60000",
         "A partition without records for this long holds no window open.";
-    "sigmill.window.event.max.bytes", "bytes, from 1", "65536",
+    "sigmill.window.exchange", "topic or none", "topic",
+        "Where groups are counted: by the owner of their partition of the topic `<application.id>-sigmill-matches`, or, where the data topic is partitioned by the values of `group-by`, by whoever reads their records.";
+    "sigmill.window.rules.wait.ms", "milliseconds", "10000",
+        "How long matches wait for the rules that they were found by, if their owner has not read these yet; then they go to the dead-letter topic.";
+    "sigmill.window.event.max.bytes", "bytes, from 1", "8192",
         "Longer records count in windows, but their detections do not show them.";
     "sigmill.window.groups.max", "a whole number from 1", "100000",
         "Groups that one aggregation keeps at most; the one that would end first makes room.";

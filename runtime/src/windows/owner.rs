@@ -1,0 +1,747 @@
+//! The owner's side: the windows of one partition of the matches topic.
+//!
+//! In: the records of the partition, in order. Out: detections. The state at an offset is a function of the
+//! records before it, the clock has no part in it: how far time has come is the least of the data
+//! partitions' times as the records tell them, without those whose time has not moved for a while, measured
+//! by the records' own timestamps.
+//!
+//! # Restoring
+//! An owner that takes the partition over begins before the committed offset, at the place that was
+//! committed with it, and takes the records up to the committed offset in without a word: time stands
+//! still meanwhile, so that whatever its predecessor took in is taken in again; then time jumps to where it
+//! was. The place is the last one before which all events are older than what any window's outcome
+//! still depends on: twice the timespan and twice the time that events may be late, before the watermark.
+//!
+//! # Soundness
+//! A match is pushed as new without a look at its group if its position is beyond all those seen of its
+//! source and version; otherwise its group's entries decide. A group has every entry that a match which is
+//! not late could repeat.
+//!
+//! # Windows that feed windows
+//! What a window finds for others goes out as matches to the owners of their groups. Time comes on for such
+//! a window when it has for all that feed it, wherever they are owned: each owner tells how far it is, by
+//! level, and what it has found up to there went out before. What was found belongs to the position of the
+//! event that completed it, with a mark of its window and group, so that one event can complete two.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use sigmill_engine::window::{
+    self, FeedCounters, Position, WindowConfig, WindowDetection, WindowMatch, WindowValue, Windows,
+};
+
+use super::match_batch::{BatchMatch, BatchSource, Malformed, MatchBatch, SourceTime};
+use super::rules::{Fnv, WindowRule, WindowRules};
+use crate::commit::{Mark, Start};
+use crate::metrics::{Counts, Metric};
+
+/// Places to begin a restoration at that are kept, at most.
+const PLACES_MAX: usize = 1024;
+/// A place is kept for each so-manieth part of the longest span.
+const PLACES_PER_SPAN: i64 = 16;
+
+/// The bits of a position's offset that are one; the others tell what windows found apart.
+const OFFSET_BITS: u32 = 48;
+
+/// A detection and what it is of.
+pub(crate) struct Found {
+    pub(crate) rule: Arc<WindowRule>,
+    pub(crate) detection: WindowDetection,
+}
+
+/// What a record leads to.
+#[derive(Default)]
+pub(crate) struct Output {
+    /// Detections to be sent.
+    pub(crate) found: Vec<Found>,
+    /// Matches for the owners of windows that others feed: by the number in the set's plan, of this
+    /// owner's sources.
+    pub(crate) chained: Vec<WindowMatch>,
+}
+
+/// Something that tells how far it is.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    time: i64,
+    /// By the records' timestamps.
+    moved_at: i64,
+}
+
+impl Clock {
+    fn new(now: i64) -> Self {
+        Self { time: i64::MIN, moved_at: now }
+    }
+
+    fn tell(&mut self, time: i64, now: i64) {
+        if time > self.time {
+            *self = Self { time, moved_at: now };
+        }
+    }
+}
+
+/// The time of the one that lags most, of those that moved lately.
+fn least<'a>(clocks: impl Iterator<Item = &'a Clock>, now: i64, idle: i64) -> i64 {
+    let awake = clocks.filter(|clock| now.saturating_sub(clock.moved_at) < idle);
+    awake.map(|clock| clock.time).min().unwrap_or(i64::MIN)
+}
+
+/// A data partition as the owner knows it.
+#[derive(Debug)]
+struct Source {
+    topic: Arc<str>,
+    partition: i32,
+    /// `None`: nobody has told of it or its topic yet.
+    clock: Option<Clock>,
+}
+
+#[derive(Debug)]
+struct Live {
+    rule: Arc<WindowRule>,
+    windows: Windows,
+    /// By source: the greatest offset seen.
+    seen: HashMap<u32, u64>,
+}
+
+/// An offset, and the latest time of all events before it.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    offset: i64,
+    time: i64,
+}
+
+/// The windows of a partition.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    config: WindowConfig,
+    idle: i64,
+    sources: Vec<Source>,
+    /// By partition of the matches topic: how far it has come, by level.
+    owners: HashMap<i32, Vec<Clock>>,
+    /// Topic → partition → index into `sources`.
+    index: HashMap<Arc<str>, HashMap<i32, u32>>,
+    live: HashMap<u64, Live>,
+    /// The latest timestamp of a record.
+    now: i64,
+    /// By level.
+    watermarks: Vec<i64>,
+    time_max: i64,
+    places: VecDeque<Place>,
+    /// Records before it restore.
+    restored_at: Option<i64>,
+    restored_watermarks: Vec<i64>,
+    /// What is committed of the watermarks above level 0.
+    levels: Option<Arc<[i64]>>,
+    decoded: Vec<BatchMatch>,
+    detections: Vec<WindowDetection>,
+}
+
+impl Owner {
+    /// Nothing yet; what was committed says what is to be restored.
+    pub(crate) fn new(config: WindowConfig, idle_ms: i64, start: &Start) -> Self {
+        Self {
+            config,
+            idle: idle_ms,
+            sources: Vec::new(),
+            owners: HashMap::new(),
+            index: HashMap::new(),
+            live: HashMap::new(),
+            now: i64::MIN,
+            watermarks: Vec::new(),
+            time_max: start.mark.replay_time,
+            places: VecDeque::new(),
+            restored_at: start.committed,
+            restored_watermarks: [start.mark.time]
+                .into_iter()
+                .chain(start.mark.levels.iter().flat_map(|levels| levels.iter().copied()))
+                .collect(),
+            levels: None,
+            decoded: Vec::new(),
+            detections: Vec::new(),
+        }
+    }
+
+    /// The state to commit with the offset behind the last record.
+    pub(crate) fn mark(&mut self) -> Mark {
+        let levels = self.watermarks.get(1..).unwrap_or_default();
+        if levels.is_empty() {
+            self.levels = None;
+        } else if self.levels.as_deref() != Some(levels) {
+            self.levels = Some(levels.into());
+        }
+        let place = self.places.front();
+        Mark {
+            time: self.watermark(0),
+            replay: place.map(|place| place.offset),
+            replay_time: place.map_or(i64::MIN, |place| place.time),
+            levels: self.levels.clone(),
+        }
+    }
+
+    /// How far time has come for windows of a level.
+    pub(crate) fn watermark(&self, level: usize) -> i64 {
+        self.watermarks.get(level).copied().unwrap_or(i64::MIN)
+    }
+
+    /// Whether its windows are as they were when its partition was given up.
+    pub(crate) fn is_restored(&self) -> bool {
+        self.restored_at.is_none()
+    }
+
+    /// The latest time told.
+    pub(crate) fn time(&self) -> i64 {
+        self.time_max
+    }
+
+    /// Where an event was read.
+    pub(crate) fn source(&self, source: u32) -> (&str, i32) {
+        self.sources
+            .get(source as usize)
+            .map_or(("", -1), |source| (&*source.topic, source.partition))
+    }
+
+    /// Windows of versions that are not in force any more end.
+    pub(crate) fn take_rules(&mut self, rules: &WindowRules) {
+        self.live.retain(|version, live| match rules.by_version.get(version) {
+            Some(rule) => {
+                live.rule = Arc::clone(rule);
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Takes a record of the matches topic in.
+    ///
+    /// # Errors
+    /// It is not one; then nothing of it was taken in.
+    pub(crate) fn take(
+        &mut self,
+        rules: &WindowRules,
+        batch: &MatchBatch<'_>,
+        (offset, timestamp): (i64, i64),
+        counts: &mut Counts,
+        out: &mut Output,
+    ) -> Result<(), Malformed> {
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.clear();
+        let read = batch.each(|one| decoded.push(one));
+        if let Err(error) = read {
+            self.decoded = decoded;
+            return Err(error);
+        }
+        self.begin_record(rules, offset);
+        self.now = self.now.max(timestamp);
+        let head = &batch.head;
+        let sources: Vec<u32> = head.sources.iter().map(|source| self.source_of(source)).collect();
+        for one in decoded.drain(..) {
+            let mut fed = one.fed;
+            fed.position.source = sources[fed.position.source as usize];
+            self.push(rules, batch.versions[one.version], fed, counts, out);
+        }
+        self.decoded = decoded;
+        for (source, known) in head.sources.iter().zip(sources) {
+            if let SourceTime::At(time) = source.time
+                && let Some(clock) = &mut self.sources[known as usize].clock
+            {
+                clock.tell(time, self.now);
+                self.time_max = self.time_max.max(time);
+            }
+        }
+        self.take_owners(rules, batch);
+        if self.is_restored() {
+            let clocks = self.sources.iter().filter_map(|source| source.clock.as_ref());
+            let mut watermark = least(clocks, self.now, self.idle);
+            for level in 0..rules.level_count().max(1) {
+                if level > 0 {
+                    let below = self.owners.values().filter_map(|clocks| clocks.get(level - 1));
+                    watermark = watermark.min(least(below, self.now, self.idle));
+                }
+                self.advance(rules, level, watermark, counts, out);
+            }
+        }
+        self.forget_places(rules);
+        Ok(())
+    }
+
+    fn take_owners(&mut self, rules: &WindowRules, batch: &MatchBatch<'_>) {
+        let levels = rules.level_count().saturating_sub(1);
+        if levels == 0 {
+            return;
+        }
+        let count = i32::try_from(batch.head.owner_count).unwrap_or(i32::MAX);
+        let now = self.now;
+        for partition in 0..count {
+            // One that nobody has told of yet may lag.
+            let clocks = self.owners.entry(partition).or_default();
+            clocks.resize(levels, Clock::new(now));
+        }
+        for told in &batch.head.owners {
+            let Some(clocks) = self.owners.get_mut(&told.partition) else { continue };
+            for (clock, time) in clocks.iter_mut().zip(&told.times) {
+                clock.tell(*time, now);
+            }
+        }
+    }
+
+    /// Takes in what its own worker matched in a record of a data partition, and how far time has come.
+    pub(crate) fn take_own(
+        &mut self,
+        rules: &WindowRules,
+        (source, offset): (BatchSource<'_>, i64),
+        matches: &mut Vec<WindowMatch>,
+        counts: &mut Counts,
+        out: &mut Output,
+    ) {
+        self.begin_record(rules, offset);
+        let known = self.source_of(&source);
+        matches.iter_mut().for_each(|fed| fed.position.source = known);
+        let time = match source.time {
+            SourceTime::At(time) => time,
+            _ => i64::MIN,
+        };
+        self.time_max = self.time_max.max(time);
+        // Every window is counted here: what one finds goes on to those above it at once.
+        for level in 0..rules.level_count() {
+            matches.append(&mut out.chained);
+            let rule = |fed: &WindowMatch| &rules.by_window[fed.window.0 as usize];
+            let due: Vec<WindowMatch> =
+                matches.extract_if(.., |fed| rule(fed).level() == level).collect();
+            for fed in due {
+                let version = rule(&fed).version;
+                self.push(rules, version, fed, counts, out);
+            }
+            if self.is_restored() {
+                self.advance(rules, level, time, counts, out);
+            }
+        }
+        matches.clear();
+        out.chained.clear();
+        self.forget_places(rules);
+    }
+
+    fn begin_record(&mut self, rules: &WindowRules, offset: i64) {
+        if self.restored_at.is_some_and(|at| offset >= at) {
+            self.restored_at = None;
+            let (mut counts, mut out) = (Counts::default(), Output::default());
+            let watermarks = std::mem::take(&mut self.restored_watermarks);
+            for (level, watermark) in watermarks.into_iter().enumerate() {
+                // What that settles was told before.
+                self.advance(rules, level, watermark, &mut counts, &mut out);
+            }
+        }
+        let step = (rules.span / PLACES_PER_SPAN).max(1);
+        let is_due = |place: &Place| self.time_max.saturating_sub(place.time) >= step;
+        if self.places.back().is_none_or(is_due) {
+            self.places.push_back(Place { offset, time: self.time_max });
+        }
+        if self.places.len() > PLACES_MAX {
+            // Time does not come on: every second place will do.
+            let mut is_kept = false;
+            self.places.retain(|_| {
+                is_kept = !is_kept;
+                is_kept
+            });
+        }
+    }
+
+    /// Places before which everything is too old are of use but for the last of them.
+    fn forget_places(&mut self, rules: &WindowRules) {
+        // The highest level lags most.
+        let watermark = self.watermark(rules.level_count().saturating_sub(1));
+        let horizon = watermark.saturating_sub(rules.span);
+        while self.places.get(1).is_some_and(|place| place.time < horizon) {
+            self.places.pop_front();
+        }
+    }
+
+    fn source_of(&mut self, source: &BatchSource<'_>) -> u32 {
+        let known = self.index.get(source.topic).map_or(0, HashMap::len);
+        if known < source.partition_count as usize {
+            for partition in 0..i32::try_from(source.partition_count).unwrap_or(0) {
+                // Those that nobody has told of yet may lag.
+                self.source_index(source.topic, partition, true);
+            }
+        }
+        let is_told = source.time != SourceTime::Unknown && source.partition >= 0;
+        self.source_index(source.topic, source.partition, is_told)
+    }
+
+    fn source_index(&mut self, topic: &str, partition: i32, is_told: bool) -> u32 {
+        let clock = is_told.then(|| Clock::new(self.now));
+        if let Some(known) = self.index.get(topic).and_then(|known| known.get(&partition)) {
+            let source = &mut self.sources[*known as usize];
+            source.clock = source.clock.or(clock);
+            return *known;
+        }
+        let known = self.index.get_key_value(topic).map(|(topic, _)| Arc::clone(topic));
+        let topic = known.unwrap_or_else(|| topic.into());
+        let place = self.sources.len() as u32;
+        self.index.entry(Arc::clone(&topic)).or_default().insert(partition, place);
+        self.sources.push(Source { topic, partition, clock });
+        place
+    }
+
+    fn push(
+        &mut self,
+        rules: &WindowRules,
+        version: u64,
+        mut fed: WindowMatch,
+        counts: &mut Counts,
+        out: &mut Output,
+    ) {
+        let is_restoring = !self.is_restored();
+        let Some(rule) = rules.by_version.get(&version) else {
+            counts.add(Metric::WindowMatchesOutdated, u64::from(!is_restoring));
+            return;
+        };
+        if !is_fit(rule, &fed) {
+            counts.add(Metric::WindowMatchesMalformed, u64::from(!is_restoring));
+            return;
+        }
+        let live = self.live.entry(version).or_insert_with(|| Live {
+            rule: Arc::clone(rule),
+            windows: rule.begin(&self.config),
+            seen: HashMap::new(),
+        });
+        let offset = fed.position.offset;
+        let seen = live.seen.entry(fed.position.source).or_insert(offset);
+        // The first one of a source is new to it, but not to the groups of a former life of the source.
+        fed.may_repeat = offset <= *seen;
+        *seen = offset.max(*seen);
+        fed.window = rule.own_id();
+        fed.watermark = self.watermarks.get(rule.level()).copied().unwrap_or(i64::MIN);
+        let before = live.windows.counters();
+        live.windows.push(&fed, &mut self.detections);
+        if is_restoring {
+            self.detections.clear();
+            return;
+        }
+        let after = live.windows.counters();
+        for (metric, was, is) in [
+            (Metric::WindowMatches, before.matches, after.matches),
+            (Metric::WindowMatchesLate, before.matches_late, after.matches_late),
+            (Metric::WindowMatchesRepeated, before.matches_repeated, after.matches_repeated),
+            (Metric::WindowGroupsEvicted, before.groups_evicted, after.groups_evicted),
+            (Metric::WindowEntriesEvicted, before.entries_evicted, after.entries_evicted),
+        ] {
+            counts.add(metric, is - was);
+        }
+        take_found((rules, &live.rule), &mut self.detections, counts, out);
+    }
+
+    fn advance(
+        &mut self,
+        rules: &WindowRules,
+        level: usize,
+        watermark: i64,
+        counts: &mut Counts,
+        out: &mut Output,
+    ) {
+        if self.watermarks.len() <= level {
+            self.watermarks.resize(level + 1, i64::MIN);
+        }
+        if watermark <= self.watermarks[level] {
+            return;
+        }
+        self.watermarks[level] = watermark;
+        for live in self.live.values_mut().filter(|live| live.rule.level() == level) {
+            live.windows.advance(level as u32, watermark, &mut self.detections);
+            take_found((rules, &live.rule), &mut self.detections, counts, out);
+        }
+    }
+}
+
+/// Whether the owner's version of the window can take the match: who wrote it may err.
+fn is_fit(rule: &WindowRule, fed: &WindowMatch) -> bool {
+    let window = &rule.window;
+    let is_value = |value: &WindowValue| {
+        matches!(value, WindowValue::Number(_)) == window.measure.is_numeric()
+    };
+    fed.group.values().count() == window.group_by.len()
+        && !fed.inputs.is_empty()
+        && fed.inputs.iter().all(|input| *input < window.inputs)
+        && fed.values.is_empty() != window.measure.needs_value()
+        && fed.values.iter().all(is_value)
+}
+
+fn take_found(
+    (rules, rule): (&WindowRules, &Arc<WindowRule>),
+    detections: &mut Vec<WindowDetection>,
+    counts: &mut Counts,
+    out: &mut Output,
+) {
+    for mut detection in detections.drain(..) {
+        detection.window = rule.id;
+        let before = out.chained.len();
+        let mut counters = FeedCounters::default();
+        window::chain(&rules.plan, &detection, &mut counters, &mut out.chained);
+        for fed in &mut out.chained[before..] {
+            let mut hash = Fnv::new();
+            hash.number(rule.version);
+            hash.bytes(detection.group.as_bytes());
+            let offset = fed.position.offset & ((1 << OFFSET_BITS) - 1);
+            // Never that of an event itself.
+            fed.position.offset = offset | (hash.0 >> OFFSET_BITS | 1) << OFFSET_BITS;
+        }
+        let incomplete = counters.without_group + counters.without_value;
+        counts.add(Metric::WindowMatchesIncomplete, incomplete);
+        if rule.window.is_emitting {
+            counts.add(Metric::WindowDetections, 1);
+            out.found.push(Found { rule: Arc::clone(rule), detection });
+        }
+    }
+}
+
+/// A position as it is shown.
+pub(crate) fn place(owner: &Owner, position: Position) -> (&str, i32, i64) {
+    let (topic, partition) = owner.source(position.source);
+    let offset = position.offset & ((1 << OFFSET_BITS) - 1);
+    (topic, partition, offset as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use sigmill_engine::window::{Emit, GroupKey, WindowId};
+
+    use super::super::match_batch::{BatchHead, BatchWriter};
+    use super::*;
+    use crate::properties::Properties;
+    use crate::rule_store::{RuleRecord, RuleSet, RuleStore, RuleStoreConfig};
+    use crate::settings::Settings;
+
+    const GRACE: i64 = 3_000;
+    const IDLE: i64 = 60_000;
+
+    fn rule_set(condition: &str) -> RuleSet {
+        let mut properties = Properties::default();
+        for (name, value) in [
+            ("bootstrap.servers", "none:1"),
+            ("application.id", "a"),
+            ("data.topic", "d"),
+            ("output.topic", "o"),
+            ("sigma.rules.topic", "r"),
+        ] {
+            properties.set(name, value, "test");
+        }
+        let settings = Settings::from_properties(&properties).unwrap();
+        let mut store = RuleStore::new(RuleStoreConfig::from(&settings));
+        let text = format!(
+            "title: G\nlogsource: {{product: test}}\ndetection:\n  s: {{op: w}}\n  timeframe: 10s\n  \
+             condition: s | {condition}\n"
+        );
+        let value = Some(text.as_bytes());
+        let record = RuleRecord { key: Some(b"G"), value, partition: 0, offset: 0 };
+        assert_eq!(store.apply(&record), None);
+        store.build().0
+    }
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, n: u64) -> i64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 % n) as i64
+        }
+    }
+
+    /// The records of a partition: those of two sources, each with its own pace, in turns.
+    fn records(random: &mut Random, version: u64) -> Vec<Vec<u8>> {
+        let (mut times, mut offsets) = ([1_000_000i64; 2], [0u64; 2]);
+        let mut records = Vec::new();
+        for _ in 0..200 {
+            let at = random.below(2) as usize;
+            let mut writer = BatchWriter::default();
+            for _ in 0..random.below(4) {
+                // Sometimes long after the last, in order or not.
+                let step = if random.below(12) == 0 { 30_000 } else { 1_500 };
+                times[at] += random.below(step);
+                let late = random.below(3).min(1) * random.below(GRACE as u64);
+                let group = [b"a", b"b"][random.below(2) as usize];
+                offsets[at] += 1;
+                let fed = WindowMatch {
+                    window: WindowId(0),
+                    group: GroupKey::new([Some(&group[..])]),
+                    time: times[at] - late,
+                    position: Position { source: 0, offset: offsets[at] },
+                    watermark: 0,
+                    inputs: vec![0],
+                    values: Vec::new(),
+                    carried: None,
+                    content: None,
+                    may_repeat: false,
+                    is_chained: false,
+                };
+                writer.add(version, 0, &fed);
+                if random.below(10) == 0 {
+                    // Once more, as after a crash of who sends them.
+                    writer.add(version, 0, &fed);
+                }
+            }
+            // Sources do not run away from each other for ever.
+            times[1 - at] = times[1 - at].max(times[at] - 20_000);
+            let source = BatchSource {
+                topic: "d",
+                partition_count: 2,
+                partition: at as i32,
+                time: SourceTime::At(times[at]),
+            };
+            let mut bytes = Vec::new();
+            writer.finish(&head(source), &mut bytes);
+            records.push(bytes);
+        }
+        records
+    }
+
+    fn head(source: BatchSource<'_>) -> BatchHead<'_> {
+        BatchHead { sources: vec![source], ..BatchHead::default() }
+    }
+
+    fn take(owner: &mut Owner, rules: &WindowRules, offset: i64, bytes: &[u8]) -> Vec<String> {
+        let (mut counts, mut out) = (Counts::default(), Output::default());
+        let batch = MatchBatch::read(bytes).unwrap();
+        owner.take(rules, &batch, (offset, 1_000 + offset), &mut counts, &mut out).unwrap();
+        assert_eq!(counts.get(Metric::WindowMatchesLate), 0, "that is judged at the source");
+        let mut found: Vec<String> = out
+            .found
+            .iter()
+            .map(|found| {
+                let found = &found.detection;
+                format!("{:?} {} {:?}", found.group, found.at, found.events)
+            })
+            .collect();
+        found.sort();
+        found
+    }
+
+    /// At every cut a new owner goes on as the old one does.
+    fn check_take_over(condition: &str, emit: Emit) {
+        let set = rule_set(condition);
+        let config = WindowConfig { emit, grace_ms: Some(GRACE), ..WindowConfig::default() };
+        let rules = WindowRules::new(&set, &config);
+        let version = rules.by_window[0].version;
+        let mut detections = 0;
+        for seed in 1..=40 {
+            let mut random = Random(seed * 0x9E37_79B9);
+            let records = records(&mut random, version);
+            let owner = || Owner::new(config.clone(), IDLE, &Start::default());
+            let mut first = owner();
+            let mut successors: Vec<(i64, Owner)> = Vec::new();
+            let mut restored_most = 0;
+            for (offset, bytes) in records.iter().enumerate() {
+                let offset = offset as i64;
+                let expected = take(&mut first, &rules, offset, bytes);
+                detections += expected.len();
+                for (cut, successor) in &mut successors {
+                    let found = take(successor, &rules, offset, bytes);
+                    assert_eq!(found, expected, "seed {seed}: cut at {cut}, now at {offset}");
+                    assert_eq!(successor.watermarks, first.watermarks);
+                }
+                if random.below(20) == 0 {
+                    let cut = offset + 1;
+                    let mark = first.mark();
+                    let start = Start { committed: Some(cut), mark: mark.clone() };
+                    let mut successor = Owner::new(config.clone(), IDLE, &start);
+                    let from = mark.replay.unwrap();
+                    restored_most = restored_most.max(cut - from);
+                    for at in from..cut {
+                        let told = take(&mut successor, &rules, at, &records[at as usize]);
+                        assert!(told.is_empty(), "who restores says nothing: {told:?}");
+                    }
+                    successors.push((cut, successor));
+                }
+            }
+            assert!(restored_most < 150, "most of the log can be forgotten, not {restored_most}");
+        }
+        assert!(detections > 200, "{detections} detections show little");
+    }
+
+    #[test]
+    fn who_takes_over_goes_on_early() {
+        check_take_over("count() by host > 3", Emit::Early);
+    }
+
+    #[test]
+    fn who_takes_over_goes_on_finally() {
+        check_take_over("count() by host > 3", Emit::Final);
+    }
+
+    #[test]
+    fn who_takes_over_goes_on_at_every_event() {
+        check_take_over("count() by host > 3", Emit::Every);
+    }
+
+    #[test]
+    fn time_waits_for_every_partition_but_not_for_ever() {
+        let set = rule_set("count() by host > 3");
+        let config = WindowConfig::default();
+        let rules = WindowRules::new(&set, &config);
+        let mut owner = Owner::new(config, IDLE, &Start::default());
+        let mut beat = |timestamp: i64, partition: i32, time: i64| {
+            let time = SourceTime::of(time);
+            let source = BatchSource { topic: "d", partition_count: 2, partition, time };
+            let mut bytes = Vec::new();
+            BatchWriter::default().finish(&head(source), &mut bytes);
+            let batch = MatchBatch::read(&bytes).unwrap();
+            let (mut counts, mut out) = (Counts::default(), Output::default());
+            owner.take(&rules, &batch, (timestamp, timestamp), &mut counts, &mut out).unwrap();
+            owner.watermark(0)
+        };
+        assert_eq!(beat(0, 0, 500), i64::MIN, "nobody has told of partition 1 yet");
+        assert_eq!(beat(10, 1, 400), 400);
+        assert_eq!(beat(20, 0, 900), 400);
+        assert_eq!(beat(30, 1, 600), 600);
+        assert_eq!(beat(IDLE + 25, 0, 950), 600);
+        assert_eq!(beat(IDLE + 31, 0, 960), 960, "partition 1 is idle");
+        assert_eq!(beat(IDLE + 40, 1, 700), 960, "time does not go back");
+    }
+
+    #[test]
+    fn matches_that_do_not_fit_their_window_are_counted_and_left_out() {
+        let set = rule_set("count(port) by host > 3");
+        let config = WindowConfig::default();
+        let rules = WindowRules::new(&set, &config);
+        let version = rules.by_window[0].version;
+        let mut owner = Owner::new(config, IDLE, &Start::default());
+        let good = WindowMatch {
+            window: WindowId(0),
+            group: GroupKey::new([Some(&b"a"[..])]),
+            time: 1,
+            position: Position { source: 0, offset: 0 },
+            watermark: 0,
+            inputs: vec![0],
+            values: vec![WindowValue::Text(GroupKey::new([Some(&b"1"[..])]))],
+            carried: None,
+            content: None,
+            may_repeat: false,
+            is_chained: false,
+        };
+        let bad = [
+            (version, WindowMatch { group: GroupKey::new([]), ..good.clone() }),
+            (version, WindowMatch { inputs: vec![7], ..good.clone() }),
+            (version, WindowMatch { values: Vec::new(), ..good.clone() }),
+            (
+                version,
+                WindowMatch {
+                    values: vec![WindowValue::Number(sigmill_engine::window::Fixed(1))],
+                    ..good.clone()
+                },
+            ),
+            (version + 1, good.clone()),
+        ];
+        let mut writer = BatchWriter::default();
+        bad.iter().for_each(|(version, fed)| writer.add(*version, 0, fed));
+        writer.add(version, 0, &good);
+        let source =
+            BatchSource { topic: "d", partition_count: 1, partition: 0, time: SourceTime::At(1) };
+        let mut bytes = Vec::new();
+        writer.finish(&head(source), &mut bytes);
+        let batch = MatchBatch::read(&bytes).unwrap();
+        let (mut counts, mut out) = (Counts::default(), Output::default());
+        owner.take(&rules, &batch, (0, 0), &mut counts, &mut out).unwrap();
+        assert_eq!(counts.get(Metric::WindowMatchesMalformed), 4);
+        assert_eq!(counts.get(Metric::WindowMatchesOutdated), 1);
+        assert_eq!(counts.get(Metric::WindowMatches), 1);
+    }
+}
