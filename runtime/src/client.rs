@@ -57,8 +57,20 @@ pub fn producer_config(kafka: &KafkaSettings) -> ClientConfig {
     config
 }
 
+/// For the producers of workers whose output is a transaction each commit interval.
+pub fn transactional_config(settings: &Settings, worker: usize) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    // A worker that is gone holds the readers of its transactions up for so long at most.
+    let interval_ms = settings.commit_interval.as_millis();
+    config.set("transaction.timeout.ms", (interval_ms * 2).max(10_000).to_string());
+    merge(&mut config, &producer_config(&settings.kafka));
+    let (application, instance) = (&settings.application_id, &settings.instance_id);
+    config.set("transactional.id", format!("{application}-{instance}-{worker}"));
+    config
+}
+
 /// For workers: their offsets are committed by hand.
-pub fn consumer_config(settings: &Settings) -> ClientConfig {
+pub fn consumer_config(settings: &Settings, worker: usize) -> ClientConfig {
     let mut config = ClientConfig::new();
     // A short wait at the queue's limits: the default of a second is a second without records.
     config.set("fetch.queue.backoff.ms", "10");
@@ -69,6 +81,12 @@ pub fn consumer_config(settings: &Settings) -> ClientConfig {
     merge(&mut config, &base(&settings.kafka));
     add(&mut config, &settings.kafka.consumer);
     config.set("group.id", &settings.application_id);
+    if settings.is_static_member {
+        config.set("group.instance.id", format!("{}-{worker}", settings.instance_id));
+    }
+    if settings.is_exactly_once {
+        config.set("isolation.level", "read_committed");
+    }
     config.set("partition.assignment.strategy", "cooperative-sticky");
     config.set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false");

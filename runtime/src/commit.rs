@@ -32,6 +32,10 @@ pub struct FlightId(pub usize);
 pub struct Flight {
     slot: Slot,
     sequence: u64,
+    /// The offset of the record it belongs to.
+    pub offset: i64,
+    /// Which rule's it is, where it is a detection.
+    pub rule: u64,
     /// The timestamp of the record it belongs to, in milliseconds.
     pub record_timestamp: i64,
     /// Its size.
@@ -98,6 +102,8 @@ struct PartitionLedger {
     /// What the last commit said.
     committed: Option<i64>,
     start: Start,
+    /// The first record that was begun.
+    first: Option<i64>,
     /// The state at `position`.
     mark: Mark,
 }
@@ -161,6 +167,7 @@ impl Ledger {
             first_sequence: 0,
             committed: None,
             mark: start.mark.clone(),
+            first: None,
             start,
         };
         let index = match self.partitions.iter().position(Option::is_none) {
@@ -199,6 +206,11 @@ impl Ledger {
     pub fn is_replay(&self, slot: Slot, offset: i64) -> bool {
         let committed = self.start(slot).and_then(|start| start.committed);
         committed.is_some_and(|committed| offset < committed)
+    }
+
+    /// Where to go back to when nothing was committed: the first record that was begun.
+    pub fn first(&self, slot: Slot) -> Option<i64> {
+        self.get(slot).and_then(|partition| partition.first)
     }
 
     /// The state behind the last record that was read.
@@ -247,6 +259,7 @@ impl Ledger {
         let is_behind = entry.position.is_some_and(|position| offset < position)
             || entry.pending.back().is_some_and(|pending| offset < pending.offset);
         if !is_behind {
+            entry.first.get_or_insert(offset);
             return Some(slot);
         }
         let (topic, partition) = (entry.topic.clone(), entry.partition);
@@ -279,14 +292,34 @@ impl Ledger {
             }
             sequence = partition.first_sequence + partition.pending.len() as u64 - 1;
         }
-        self.put(Flight { slot, sequence, record_timestamp, bytes, kind })
+        self.put(Flight { slot, sequence, offset, rule: 0, record_timestamp, bytes, kind })
+    }
+
+    /// Says which rule's detection is in flight.
+    pub fn set_rule(&mut self, id: FlightId, rule: u64) {
+        if let Some(Some(flight)) = self.flights.get_mut(id.0) {
+            flight.rule = rule;
+        }
+    }
+
+    /// The partition that something in flight belongs to.
+    pub fn partition_of(&self, flight: &Flight) -> Option<(&str, i32)> {
+        self.name(flight.slot)
     }
 
     /// Something that belongs to no record is on its way.
     pub fn sent_alone(&mut self, bytes: usize, kind: FlightKind) -> FlightId {
         // No partition has this epoch.
         let slot = Slot { index: u32::MAX, epoch: 0 };
-        self.put(Flight { slot, sequence: 0, record_timestamp: 0, bytes, kind })
+        self.put(Flight {
+            slot,
+            sequence: 0,
+            offset: -1,
+            rule: 0,
+            record_timestamp: 0,
+            bytes,
+            kind,
+        })
     }
 
     fn put(&mut self, flight: Flight) -> FlightId {

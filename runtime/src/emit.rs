@@ -12,6 +12,10 @@
 //! | its size, in a batch with others | it is sent again alone: a broker refuses a batch as a whole |
 //! | the detection itself (too large) | it goes to the dead-letter topic if there is one; else it is counted, logged, and given up |
 //! | the dead-letter topic, for whatever lasting reason | it is counted, logged, and given up |
+//!
+//! Exactly once, all that goes out between two commits is one transaction with their offsets
+//! ([`crate::transaction`]): whatever fails, the transaction is aborted and its records are worked on again,
+//! and what can never be delivered then goes where this table says.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -33,7 +37,9 @@ use crate::rate_limit::RateLimit;
 use crate::rule_store::ActiveRule;
 use crate::run_error::RunError;
 use crate::settings::Settings;
+use crate::transaction::{Identity, Remedy, Transaction};
 use crate::windows::outbox::{Origin, Outbox, Ready, Source};
+use crate::windows::rules::Fnv;
 
 /// The header that names the topic a detection was meant for.
 const HEADER_OUTPUT_TOPIC: &str = "sigmill.output.topic";
@@ -52,16 +58,18 @@ pub struct SourceRecord<'a, M: Message> {
 
 /// Sends for one worker.
 pub struct Emitter {
-    producer: BaseProducer<DeliveryContext>,
+    pub(crate) producer: BaseProducer<DeliveryContext>,
+    /// Exactly once: what goes out until the next commit.
+    pub(crate) transaction: Option<Transaction>,
     /// Which offsets are safe to commit.
     pub ledger: Ledger,
     /// What the worker counted; the worker moves it on.
     pub counts: Counts,
     /// What the worker measured.
     pub latencies: Latencies,
-    retries: VecDeque<Outgoing>,
+    pub(crate) retries: VecDeque<Outgoing>,
     /// What was too large with others; each is sent when nothing else is in flight.
-    alone: VecDeque<Outgoing>,
+    pub(crate) alone: VecDeque<Outgoing>,
     /// What is being sent alone.
     alone_in_flight: Option<FlightId>,
     buf: Vec<u8>,
@@ -70,7 +78,7 @@ pub struct Emitter {
     deadletter_topic: Option<String>,
     records_max: usize,
     bytes_max: usize,
-    fatal: Option<String>,
+    pub(crate) fatal: Option<String>,
     limit: RateLimit,
     /// Matches for windows, once there is a topic for them.
     pub(crate) outbox: Option<Outbox>,
@@ -84,7 +92,10 @@ impl Emitter {
     /// # Errors
     /// The producer's settings are refused.
     pub fn new(settings: &Settings, worker: usize) -> Result<Self, RunError> {
-        let mut config = client::producer_config(&settings.kafka);
+        let mut config = match settings.is_exactly_once {
+            true => client::transactional_config(settings, worker),
+            false => client::producer_config(&settings.kafka),
+        };
         if config.get("message.max.bytes").is_none() {
             // A detection holds its record: the broker shall say what is too large, not the client.
             let bytes = settings.record_bytes_max.saturating_mul(2).saturating_add(1 << 20);
@@ -96,6 +107,7 @@ impl Emitter {
             .map_err(|error| RunError::Client { client: "producer", error })?;
         Ok(Self {
             producer,
+            transaction: settings.is_exactly_once.then(Transaction::default),
             ledger: Ledger::new(),
             counts: Counts::default(),
             latencies: Latencies::default(),
@@ -118,6 +130,7 @@ impl Emitter {
     /// Whether another record may be worked on: not too much is in flight.
     pub fn is_ready(&self) -> bool {
         self.has_no_leftovers()
+            && self.doubt().is_none()
             && self.ledger.in_flight_count() < self.records_max
             && self.ledger.in_flight_bytes() < self.bytes_max
     }
@@ -152,7 +165,8 @@ impl Emitter {
         let headers = record.message.headers().map(|headers| forward(headers, 1));
         let headers = with_author(headers, rule);
         let id = self.begin(record, buf.len(), FlightKind::Detection);
-        self.send(&rule.output_topic, record.message.key(), &buf, event.timestamp, headers, id);
+        let key = record.message.key();
+        self.send_of_rule(rule, key, &buf, event.timestamp, headers, id);
         self.buf = buf;
     }
 
@@ -171,7 +185,7 @@ impl Emitter {
         let timestamp = event.timestamp.unwrap_or(0);
         let id = self.ledger.sent(slot, offset, timestamp, buf.len(), FlightKind::Detection);
         let headers = with_author(None, rule);
-        self.send(&rule.output_topic, Some(b""), &buf, event.timestamp, headers, id);
+        self.send_of_rule(rule, Some(b""), &buf, event.timestamp, headers, id);
         self.buf = buf;
     }
 
@@ -234,6 +248,51 @@ impl Emitter {
         self.deadletter_topic = Some(topic);
     }
 
+    /// Sends a detection, or does with it what is known to be needed since it failed before.
+    fn send_of_rule(
+        &mut self,
+        rule: &ActiveRule,
+        key: Option<&[u8]>,
+        payload: &[u8],
+        timestamp: Option<i64>,
+        headers: Option<OwnedHeaders>,
+        id: FlightId,
+    ) {
+        let remedy = match &self.transaction {
+            None => None,
+            Some(transaction) => {
+                self.ledger.set_rule(id, rule_number(rule));
+                let known = if transaction.has_remedies() { self.identity(id) } else { None };
+                known.and_then(|known| transaction.remedy(&known))
+            }
+        };
+        let Some(remedy) = remedy else {
+            return self.send(&rule.output_topic, key, payload, timestamp, headers, id);
+        };
+        let outgoing = Outgoing {
+            topic: rule.output_topic.clone(),
+            key: key.map(<[u8]>::to_vec),
+            payload: payload.to_vec(),
+            timestamp,
+            headers,
+            id,
+            due: Instant::now(),
+        };
+        match remedy {
+            Remedy::Alone => self.alone.push_back(outgoing),
+            Remedy::DefaultTopic => self.reroute(outgoing),
+            Remedy::GiveUp(code) => self.give_up(code, outgoing),
+        }
+    }
+
+    /// What something in flight is known by, whichever time it is sent.
+    pub(crate) fn identity(&self, id: FlightId) -> Option<Identity> {
+        let flight = self.ledger.flight(id)?;
+        let (topic, partition) = self.ledger.partition_of(flight)?;
+        let (offset, rule) = (flight.offset, flight.rule);
+        Some(Identity { topic: topic.to_owned(), partition, offset, rule })
+    }
+
     fn begin<M: Message>(
         &mut self,
         record: &SourceRecord<'_, M>,
@@ -253,6 +312,11 @@ impl Emitter {
         headers: Option<OwnedHeaders>,
         id: FlightId,
     ) {
+        if !self.begin_transaction() {
+            // The transaction ends without it.
+            self.drop_flight(id);
+            return;
+        }
         let mut record = BaseRecord::with_opaque_to(topic, id.0).payload(payload);
         record.key = key;
         record.partition = self.batches.get(&id.0).map(|(partition, _)| *partition);
@@ -271,6 +335,8 @@ impl Emitter {
         };
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::QueueFull) => self.retries.push_back(outgoing),
+            // A transaction that has failed takes nothing any more.
+            Some(code) if self.transaction.is_some() => self.doubt_of(code, &outgoing, false),
             code => self.failed(code.unwrap_or(RDKafkaErrorCode::Unknown), outgoing),
         }
     }
@@ -318,15 +384,19 @@ impl Emitter {
         }
     }
 
-    fn unpin(&mut self, id: FlightId) {
+    pub(crate) fn unpin(&mut self, id: FlightId) {
         let (_, pins) = self.batches.remove(&id.0).unwrap_or_default();
         for pin in pins {
             self.ledger.acknowledged(pin);
         }
     }
 
-    fn failed(&mut self, code: RDKafkaErrorCode, mut outgoing: Outgoing) {
+    fn failed(&mut self, code: RDKafkaErrorCode, outgoing: Outgoing) {
         let was_alone = self.alone_in_flight.take_if(|alone| *alone == outgoing.id).is_some();
+        if self.transaction.is_some() {
+            self.doubt_of(code, &outgoing, was_alone);
+            return;
+        }
         if is_about_batch(code) && !was_alone {
             // It may have been in a batch with others. Alone it shows whether it is the one.
             self.say(code, &outgoing.topic, "A batch was refused; sending its records one by one.");
@@ -367,17 +437,62 @@ impl Emitter {
             }
             Cause::Topic => {
                 self.say(code, &outgoing.topic, "A rule's topic is not usable; using the default.");
-                self.counts.add(Metric::DetectionsRerouted, 1);
-                let headers = outgoing.headers.take().unwrap_or_default();
-                let value = Some(outgoing.topic.as_str());
-                let header = Header { key: HEADER_OUTPUT_TOPIC, value };
-                outgoing.headers = Some(headers.insert(header));
-                outgoing.topic.clone_from(&self.output_topic);
-                outgoing.due = Instant::now();
-                self.retries.push_back(outgoing);
+                self.reroute(outgoing);
             }
             Cause::Record => self.give_up(code, outgoing),
         }
+    }
+
+    fn reroute(&mut self, mut outgoing: Outgoing) {
+        self.counts.add(Metric::DetectionsRerouted, 1);
+        let headers = outgoing.headers.take().unwrap_or_default();
+        let header = Header { key: HEADER_OUTPUT_TOPIC, value: Some(outgoing.topic.as_str()) };
+        outgoing.headers = Some(headers.insert(header));
+        outgoing.topic.clone_from(&self.output_topic);
+        outgoing.due = Instant::now();
+        self.retries.push_back(outgoing);
+    }
+
+    /// A delivery of a transaction failed: nothing of it can be committed, and the next try may need a
+    /// remedy.
+    fn doubt_of(&mut self, code: RDKafkaErrorCode, outgoing: &Outgoing, was_alone: bool) {
+        let cause = cause(code);
+        let flight = self.ledger.flight(outgoing.id);
+        let kind = flight.map_or(FlightKind::Matches, |flight| flight.kind);
+        let is_purged =
+            matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight);
+        let remedy = match (kind, cause) {
+            (FlightKind::Detection, Cause::Record) if is_about_batch(code) && !was_alone => {
+                Some(Remedy::Alone)
+            }
+            (FlightKind::Detection, Cause::Record) => Some(Remedy::GiveUp(code)),
+            (FlightKind::Detection, Cause::Topic) if outgoing.topic != self.output_topic => {
+                Some(Remedy::DefaultTopic)
+            }
+            _ => None,
+        };
+        let identity = self.identity(outgoing.id);
+        if cause == Cause::Fatal {
+            self.fatal.get_or_insert_with(|| format!("{code} (topic {})", outgoing.topic));
+        } else if !is_purged {
+            self.say(code, &outgoing.topic, "A delivery failed; its transaction is redone.");
+        }
+        if let Some(transaction) = &mut self.transaction {
+            if let (Some(remedy), Some(identity)) = (remedy, identity) {
+                transaction.learn(identity, remedy);
+            }
+            if !is_purged {
+                transaction.doubt(format!("{code} (topic {})", outgoing.topic));
+            }
+        }
+        self.drop_flight(outgoing.id);
+    }
+
+    /// Forgets what is in flight: its transaction does not hold.
+    pub(crate) fn drop_flight(&mut self, id: FlightId) {
+        self.alone_in_flight.take_if(|alone| *alone == id);
+        self.unpin(id);
+        self.ledger.acknowledged(id);
     }
 
     /// A detection that can never be produced.
@@ -440,6 +555,13 @@ impl Emitter {
     pub fn in_flight_count(&self) -> usize {
         self.ledger.in_flight_count()
     }
+}
+
+/// Tells rules apart.
+fn rule_number(rule: &ActiveRule) -> u64 {
+    let mut hash = Fnv::new();
+    hash.bytes(rule.key.as_bytes());
+    hash.0
 }
 
 /// The headers with that of the rule's author.

@@ -41,6 +41,7 @@ pub mod run_error;
 pub mod settings;
 pub mod shutdown;
 mod sys;
+mod transaction;
 mod view;
 mod windows;
 pub mod worker;

@@ -52,6 +52,8 @@ metrics! {
     Pauses, "sigmill_pauses_total", "Times a worker paused its partitions, waiting for acknowledgements.";
     Commits, "sigmill_commits_total", "Offset commits sent.";
     CommitFailures, "sigmill_commit_failures_total", "Offset commits that failed; they are sent again.";
+    TransactionsCommitted, "sigmill_transactions_committed_total", "Transactions committed.";
+    TransactionsAborted, "sigmill_transactions_aborted_total", "Transactions aborted; their work is done again.";
     Rebalances, "sigmill_rebalances_total", "Changes of a worker's partitions.";
     WorkerRestarts, "sigmill_worker_restarts_total", "Workers started again after a failure.";
     WindowMatches, "sigmill_window_matches_total", "Matches that aggregations counted.";

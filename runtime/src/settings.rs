@@ -104,6 +104,12 @@ pub struct Settings {
     pub worker_count: usize,
     pub auto_offset_reset: String,
     pub commit_interval: Duration,
+    /// Detections, matches and offsets are transactions.
+    pub is_exactly_once: bool,
+    /// Tells this process from others of the application.
+    pub instance_id: String,
+    /// The group knows the process by its instance id.
+    pub is_static_member: bool,
     pub batch_records_max: usize,
     pub replication_factor: i32,
     pub metadata_age_max: Duration,
@@ -182,7 +188,16 @@ impl Settings {
         let LoadedPipelines { pipelines, text: pipelines_text, .. } = reader.pipelines();
         let worker_count = reader.number("num.stream.threads", 1, 1024);
         let auto_offset_reset = reader.one_of("auto.offset.reset", &["earliest", "latest"]);
-        let commit_interval = reader.milliseconds("commit.interval.ms", 1);
+        let guarantee =
+            reader.one_of("processing.guarantee", &["at_least_once", "exactly_once_v2"]);
+        let is_exactly_once = guarantee == "exactly_once_v2";
+        let commit_interval = match properties.get("commit.interval.ms") {
+            // What is not committed is not seen.
+            None if is_exactly_once => EXACTLY_ONCE_COMMIT_INTERVAL,
+            _ => reader.milliseconds("commit.interval.ms", 1),
+        };
+        let instance_id = reader.optional("group.instance.id");
+        let is_static_member = instance_id.is_some();
         let batch_records_max = reader.number("max.poll.records", 1, 100_000);
         let replication_factor = reader.replication_factor();
         let metadata_age_max = reader.milliseconds("metadata.max.age.ms", 1);
@@ -238,6 +253,9 @@ impl Settings {
             worker_count,
             auto_offset_reset,
             commit_interval,
+            is_exactly_once,
+            instance_id: instance_id.unwrap_or_else(unique_id),
+            is_static_member,
             batch_records_max,
             replication_factor,
             metadata_age_max,
@@ -274,6 +292,16 @@ impl Settings {
     }
 }
 
+/// A name that no other process has.
+fn unique_id() -> String {
+    use std::hash::{BuildHasher as _, Hasher as _};
+    // Each state is seeded from the system's randomness.
+    format!("{:016x}", std::hash::RandomState::new().build_hasher().finish())
+}
+
+/// As Kafka Streams has it.
+const EXACTLY_ONCE_COMMIT_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Client settings that hold no secret; all others are left out, and so is what Sigmill keeps in files.
 const SHOWN_CLIENT_SETTINGS: &[&str] = &[
     "acks",
@@ -282,7 +310,6 @@ const SHOWN_CLIENT_SETTINGS: &[&str] = &[
     "compression.type",
     "fetch.min.bytes",
     "linger.ms",
-    "processing.guarantee",
     "sigma.max.rules",
 ];
 

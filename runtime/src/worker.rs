@@ -18,6 +18,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use sigmill_engine::{Matcher, MatcherConfig, Rejection, RuleId};
 use tracing::{debug, info, warn};
@@ -25,7 +26,7 @@ use tracing::{debug, info, warn};
 use crate::batch::{BatchRecord, Poller};
 use crate::client::{self, ClientLog};
 use crate::clock;
-use crate::commit::{Mark, Slot, Start};
+use crate::commit::{Commit, Mark, Slot, Start};
 use crate::detection::{Event, EventPosition, Extract};
 use crate::emit::{Emitter, SourceRecord};
 use crate::latency::Stage;
@@ -54,6 +55,9 @@ const PATIENCE: Duration = Duration::from_millis(200);
 const REVOKE_WAIT: Duration = Duration::from_secs(5);
 /// How long a rebalance waits for the group to tell what was committed.
 const COMMITTED_WAIT: Duration = Duration::from_secs(60);
+/// How long a rewind waits before the work goes on, doubled each time without a commit between.
+const ABORT_PAUSE: Duration = Duration::from_millis(50);
+const ABORT_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often what is missing for windows is looked for.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -90,6 +94,8 @@ pub(crate) struct WorkerContext {
     tracks_windows: AtomicBool,
     /// Why the worker cannot go on.
     failure: Mutex<Option<String>>,
+    /// A transaction was aborted: the partitions have to go back to what is committed.
+    is_rewinding: AtomicBool,
 }
 
 impl WorkerContext {
@@ -128,6 +134,24 @@ impl WorkerContext {
         elements.iter().map(|element| start(element.topic(), element.partition())).collect()
     }
 
+    /// Takes a partition on: from what was committed, or else from `first`.
+    fn begin_partition(
+        &self,
+        emitter: &mut Emitter,
+        partition: &mut TopicPartitionListElem<'_>,
+        start: Start,
+        first: Option<i64>,
+    ) {
+        let (topic, number) = (partition.topic().to_owned(), partition.partition());
+        let first = self.first_offset(&topic, &start).or(first.map(Offset::Offset));
+        if let Some(first) = first
+            && let Err(error) = partition.set_offset(first)
+        {
+            debug!(%error, "The client does not take an offset.");
+        }
+        emitter.ledger.assign_at(&topic, number, start);
+    }
+
     /// The offset to read from, if that is not for the client to find.
     fn first_offset(&self, topic: &str, start: &Start) -> Option<Offset> {
         let has_windows = self.has_own_windows || topic == self.matches_topic;
@@ -156,7 +180,15 @@ impl WorkerContext {
         let mut emitter = self.emitter();
         emitter.flush_matches(false);
         // Lost partitions have another owner already: a commit would be refused.
-        if !consumer.assignment_lost() {
+        let is_lost = consumer.assignment_lost();
+        if emitter.transaction.is_some() {
+            let is_committed = !is_lost && self.commit_exactly(consumer, &mut emitter);
+            let is_over = self.is_closing.load(Ordering::Relaxed)
+                || self.is_rewinding.load(Ordering::Relaxed);
+            if !is_committed && !is_over {
+                self.abort(&mut emitter);
+            }
+        } else if !is_lost {
             let deadline = Instant::now() + REVOKE_WAIT;
             let is_waiting = |emitter: &Emitter| {
                 partitions.iter().any(|(topic, partition)| {
@@ -191,16 +223,7 @@ impl WorkerContext {
         if commits.is_empty() {
             return true;
         }
-        let mut list = TopicPartitionList::with_capacity(commits.len());
-        for commit in &commits {
-            let mut element = list.add_partition(&commit.topic, commit.partition);
-            let added = element.set_offset(Offset::Offset(commit.offset));
-            debug_assert!(added.is_ok(), "an offset that is not negative is taken");
-            let metadata = commit.mark.to_metadata();
-            if !metadata.is_empty() {
-                element.set_metadata(metadata);
-            }
-        }
+        let list = list_of(&commits);
         emitter.counts.add(Metric::Commits, 1);
         if let Err(error) = consumer.commit(&list, mode) {
             emitter.counts.add(Metric::CommitFailures, 1);
@@ -209,6 +232,29 @@ impl WorkerContext {
             return false;
         }
         true
+    }
+
+    /// Commits what was sent, and the offsets of what was worked on, as one. False: it has to be aborted.
+    fn commit_exactly(&self, consumer: &BaseConsumer<Self>, emitter: &mut Emitter) -> bool {
+        if self.is_rewinding.load(Ordering::Relaxed) {
+            // What was aborted is not done.
+            return false;
+        }
+        emitter.finish_in_flight();
+        if emitter.doubt().is_some() || emitter.fatal().is_some() {
+            return false;
+        }
+        let list = list_of(&emitter.ledger.take_commits());
+        let Some(group) = consumer.group_metadata() else { return false };
+        emitter.commit_transaction(&list, &group)
+    }
+
+    /// Aborts the open transaction; the worker rewinds what is left to it as soon as it can.
+    fn abort(&self, emitter: &mut Emitter) {
+        self.is_rewinding.store(true, Ordering::Relaxed);
+        if let Err(error) = emitter.abort_transaction() {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
     }
 
     /// Commits everything that is safe, also what an earlier commit holds that may yet fail.
@@ -224,6 +270,20 @@ impl WorkerContext {
             warn!(%error, left_out, "A commit failed; its offsets are committed again.");
         }
     }
+}
+
+fn list_of(commits: &[Commit]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(commits.len());
+    for commit in commits {
+        let mut element = list.add_partition(&commit.topic, commit.partition);
+        let added = element.set_offset(Offset::Offset(commit.offset));
+        debug_assert!(added.is_ok(), "an offset that is not negative is taken");
+        let metadata = commit.mark.to_metadata();
+        if !metadata.is_empty() {
+            element.set_metadata(metadata);
+        }
+    }
+    list
 }
 
 impl ClientContext for WorkerContext {
@@ -242,19 +302,14 @@ impl ConsumerContext for WorkerContext {
         match rebalance {
             Rebalance::Assign(partitions) => {
                 let mut elements = partitions.elements();
-                let starts = match self.tracks_windows.load(Ordering::Relaxed) {
+                let is_exactly_once = self.emitter().transaction.is_some();
+                let starts = match is_exactly_once || self.tracks_windows.load(Ordering::Relaxed) {
                     true => self.starts(consumer, partitions),
                     false => vec![Start::default(); elements.len()],
                 };
                 let mut emitter = self.emitter();
                 for (partition, start) in elements.iter_mut().zip(starts) {
-                    let (topic, number) = (partition.topic().to_owned(), partition.partition());
-                    if let Some(first) = self.first_offset(&topic, &start)
-                        && let Err(error) = partition.set_offset(first)
-                    {
-                        debug!(%error, "The client does not take an offset.");
-                    }
-                    emitter.ledger.assign_at(&topic, number, start);
+                    self.begin_partition(&mut emitter, partition, start, None);
                 }
                 emitter.counts.add(Metric::Rebalances, 1);
                 self.partition_count.fetch_add(partitions.count(), Ordering::Relaxed);
@@ -303,8 +358,10 @@ pub fn run(index: usize, core: Option<CoreId>, shared: &WorkerShared) -> Result<
         has_own_windows: settings.window.exchange == ExchangeMode::None,
         tracks_windows: AtomicBool::new(false),
         failure: Mutex::default(),
+        is_rewinding: AtomicBool::new(false),
     };
-    let consumer: BaseConsumer<WorkerContext> = client::consumer_config(settings)
+    context.emitter().init_transactions(&shared.shutdown)?;
+    let consumer: BaseConsumer<WorkerContext> = client::consumer_config(settings, index)
         .create_with_context(context)
         .map_err(|error| RunError::Client { client: "consumer", error })?;
     // The clients' own threads are there by now and keep all processors to themselves.
@@ -348,6 +405,8 @@ struct Worker<'a> {
     exchanged_at: Option<Instant>,
     /// The wall clock at the batch, in milliseconds.
     now: i64,
+    /// How long the last rewind waited before the work went on.
+    abort_pause: Duration,
     extract: Extract,
     committed_at: Instant,
     limit: RateLimit,
@@ -381,6 +440,7 @@ impl<'a> Worker<'a> {
             shard: Shard::new(&shared.settings),
             exchanged_at: None,
             now: 0,
+            abort_pause: Duration::ZERO,
             extract: Extract::default(),
             committed_at: Instant::now(),
             limit: RateLimit::new(Duration::from_secs(10)),
@@ -471,12 +531,53 @@ impl<'a> Worker<'a> {
     fn run(&mut self) -> Result<(), RunError> {
         while !self.shared.shutdown.is_asked() {
             self.fill()?;
+            self.rewind_if_aborted()?;
             // Behind the fill: a record that came after a swap is matched by the new set.
             self.take_rules();
             self.work()?;
             self.serve()?;
         }
         Ok(())
+    }
+
+    /// After an abort: goes back to what is committed, with every partition.
+    fn rewind_if_aborted(&mut self) -> Result<(), RunError> {
+        if !self.context.is_rewinding.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.fail()?;
+        let fatal = |error: KafkaError| RunError::Fatal(format!("cannot rewind: {error}"));
+        let assigned = self.consumer.assignment().map_err(fatal)?;
+        self.consumer.incremental_unassign(&assigned).map_err(fatal)?;
+        let starts = self.context.starts(self.consumer, &assigned);
+        self.fail()?;
+        let mut emitter = self.context.emitter();
+        for (partition, start) in assigned.elements().iter_mut().zip(starts) {
+            let (topic, number) = (partition.topic().to_owned(), partition.partition());
+            let slot = emitter.ledger.slot(&topic, number);
+            let first = slot.and_then(|slot| emitter.ledger.first(slot));
+            // What was read before is of another life of the partition, and is left out.
+            emitter.ledger.revoke(&topic, number);
+            let unset = partition.set_offset(Offset::Invalid);
+            debug_assert!(unset.is_ok(), "the client knows this offset");
+            self.context.begin_partition(&mut emitter, partition, start, first);
+        }
+        drop(emitter);
+        self.consumer.incremental_assign(&assigned).map_err(fatal)?;
+        self.consumer.resume(&assigned).map_err(fatal)?;
+        // The reason may be there for a while.
+        self.abort_pause = (self.abort_pause * 2).clamp(ABORT_PAUSE, ABORT_PAUSE_MAX);
+        let until = Instant::now() + self.abort_pause;
+        while Instant::now() < until && !self.shared.shutdown.is_asked() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Ends with what went wrong in a callback.
+    fn fail(&self) -> Result<(), RunError> {
+        let failure = self.context.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), |reason| Err(RunError::Fatal(reason)))
     }
 
     fn take_rules(&mut self) {
@@ -508,7 +609,7 @@ impl<'a> Worker<'a> {
         for record in &batch {
             if !self.context.emitter().is_ready() {
                 self.hold()?;
-                if self.shared.shutdown.is_asked() {
+                if self.shared.shutdown.is_asked() || self.is_rewinding() {
                     break;
                 }
             }
@@ -640,6 +741,11 @@ impl<'a> Worker<'a> {
         self.shard.restore_own(&self.window_rules, start, place, fed);
     }
 
+    /// What is at hand will come again.
+    fn is_rewinding(&self) -> bool {
+        self.context.is_rewinding.load(Ordering::Relaxed)
+    }
+
     /// Waits until enough is acknowledged: patiently first, then with the partitions paused.
     fn hold(&mut self) -> Result<(), RunError> {
         let patience = Instant::now() + PATIENCE;
@@ -649,6 +755,12 @@ impl<'a> Worker<'a> {
             if emitter.is_ready() {
                 return Ok(());
             }
+            if emitter.doubt().is_some() {
+                break;
+            }
+        }
+        if self.context.emitter().doubt().is_some() {
+            return self.serve();
         }
         self.context.emitter().counts.add(Metric::Pauses, 1);
         debug!(worker = self.index, "Paused: too much waits for acknowledgement.");
@@ -664,7 +776,10 @@ impl<'a> Worker<'a> {
                 self.pause();
             }
             self.serve()?;
-            if self.context.emitter().is_relieved() || self.shared.shutdown.is_asked() {
+            if self.is_rewinding()
+                || self.context.emitter().is_relieved()
+                || self.shared.shutdown.is_asked()
+            {
                 break;
             }
         }
@@ -687,10 +802,7 @@ impl<'a> Worker<'a> {
 
     /// What has to be done now and then: acknowledgements, commits, counters.
     fn serve(&mut self) -> Result<(), RunError> {
-        let failure = self.context.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(reason) = failure {
-            return Err(RunError::Fatal(reason));
-        }
+        self.fail()?;
         if !self.window_rules.is_empty() {
             self.look_after_exchange();
         }
@@ -707,7 +819,19 @@ impl<'a> Worker<'a> {
                 self.shard.tell_owners(&mut emitter, &self.window_rules);
                 emitter.flush_matches(true);
             }
-            self.context.commit(self.consumer, &mut emitter, CommitMode::Async);
+            if emitter.transaction.is_none() {
+                self.context.commit(self.consumer, &mut emitter, CommitMode::Async);
+            } else if emitter.doubt().is_none() {
+                if self.context.commit_exactly(self.consumer, &mut emitter) {
+                    self.abort_pause = Duration::ZERO;
+                }
+            }
+        }
+        if let Some(reason) = emitter.fatal() {
+            return Err(RunError::Fatal(format!("producer: {reason}")));
+        }
+        if emitter.doubt().is_some() {
+            self.context.abort(&mut emitter);
         }
         self.shared.view.counts.take(&mut emitter.counts);
         self.shared.view.latencies.take(&mut emitter.latencies);
@@ -720,6 +844,16 @@ impl<'a> Worker<'a> {
         self.carry.clear();
         let mut emitter = self.context.emitter();
         emitter.flush_matches(false);
+        if emitter.transaction.is_some() {
+            if !self.context.commit_exactly(self.consumer, &mut emitter)
+                && emitter.fatal().is_none()
+            {
+                self.context.abort(&mut emitter);
+            }
+            self.shared.view.latencies.take(&mut emitter.latencies);
+            self.context.is_closing.store(true, Ordering::Relaxed);
+            return;
+        }
         let deadline = Instant::now() + self.shared.settings.stop_timeout.mul_f32(0.7);
         while emitter.in_flight_count() > 0
             && emitter.fatal().is_none()

@@ -126,6 +126,12 @@ impl Bed {
         kafka::shared().map(|kafka| Self::on(Broker::Real(kafka)))
     }
 
+    /// A real broker that this test may restart.
+    pub(crate) fn own_real() -> Option<(Self, Arc<Kafka>)> {
+        let kafka = Arc::new(kafka::own()?);
+        Some((Self::on(Broker::Real(Arc::clone(&kafka))), kafka))
+    }
+
     fn on(broker: Broker) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // With RUST_LOG the log of a failing test can be read.
@@ -243,6 +249,16 @@ impl Bed {
     pub(crate) fn read_until(
         &self,
         names: &[&str],
+        is_enough: impl FnMut(&[Record]) -> bool,
+    ) -> Vec<Record> {
+        self.read_until_or(names, DEADLINE, is_enough)
+    }
+
+    /// The same with another deadline.
+    pub(crate) fn read_until_or(
+        &self,
+        names: &[&str],
+        within: Duration,
         mut is_enough: impl FnMut(&[Record]) -> bool,
     ) -> Vec<Record> {
         let mut config = self.config();
@@ -258,7 +274,7 @@ impl Bed {
             }
         }
         consumer.assign(&list).unwrap();
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + within;
         let mut records = Vec::new();
         while !is_enough(&records) {
             if Instant::now() > deadline {

@@ -19,17 +19,60 @@ const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A broker that runs.
 pub(crate) struct Kafka {
-    process: Child,
+    process: Mutex<Child>,
+    jars: PathBuf,
     /// Its data; removed after the process.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub(crate) bootstrap_servers: String,
+}
+
+impl Kafka {
+    /// Ends the process, in order or by force, and starts it again with its data at its address.
+    pub(crate) fn restart(&self, is_forced: bool) {
+        let mut process = self.process.lock().unwrap();
+        if is_forced {
+            process.kill().unwrap();
+        } else {
+            let id = process.id().to_string();
+            assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        }
+        process.wait().unwrap();
+        *process = spawn(&self.jars, self.folder.path());
+        drop(process);
+        let log = || fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        self.wait_ready()
+            .unwrap_or_else(|why| panic!("Kafka does not come back: {why}\n{}", log()));
+    }
+
+    fn wait_ready(&self) -> Result<(), String> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg)
+            .create()
+            .unwrap();
+        loop {
+            // Answers, and names a broker: the port is open earlier.
+            let answer = consumer.fetch_metadata(None, Duration::from_millis(500));
+            if answer.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
+                return Ok(());
+            }
+            if let Ok(Some(status)) = self.process.lock().unwrap().try_wait() {
+                return Err(format!("ended with {status}"));
+            }
+            if Instant::now() > deadline {
+                return Err("does not answer".to_owned());
+            }
+        }
+    }
 }
 
 impl Drop for Kafka {
     fn drop(&mut self) {
         // It is ours, and its data goes too: there is nothing to shut down in order.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let mut process = self.process.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = process.kill();
+        let _ = process.wait();
     }
 }
 
@@ -40,6 +83,14 @@ pub(crate) fn shared() -> Option<Arc<Kafka>> {
     if let Some(kafka) = shared.upgrade() {
         return Some(kafka);
     }
+    let kafka = Arc::new(own()?);
+    *shared = Arc::downgrade(&kafka);
+    Some(kafka)
+}
+
+/// A broker for one test alone. `None`: this machine has no Java or no Maven.
+pub(crate) fn own() -> Option<Kafka> {
+    static FETCHING: Mutex<()> = Mutex::new(());
     if let Some(missing) = ["java", "mvn"].into_iter().find(|tool| !is_there(tool)) {
         let required = std::env::var_os("SIGMILL_REQUIRE_KAFKA").is_some_and(|value| value == "1");
         assert!(!required, "SIGMILL_REQUIRE_KAFKA=1 is set, but there is no `{missing}`");
@@ -48,10 +99,11 @@ pub(crate) fn shared() -> Option<Arc<Kafka>> {
         );
         return None;
     }
-    let jars = jars();
-    let kafka = Arc::new(start(&jars));
-    *shared = Arc::downgrade(&kafka);
-    Some(kafka)
+    let jars = {
+        let _one = FETCHING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        jars()
+    };
+    Some(start(&jars))
 }
 
 fn is_there(tool: &str) -> bool {
@@ -109,19 +161,7 @@ fn try_start(jars: &Path) -> Result<Kafka, String> {
                  log4j.appender.out.layout=org.apache.log4j.PatternLayout\n\
                  log4j.appender.out.layout.ConversionPattern=%d %p %c %m%n\n";
     fs::write(&log4j, lines).unwrap();
-    let java = |heap: &str| {
-        let mut command = Command::new("java");
-        command
-            .arg(heap)
-            .arg("-XX:+UseSerialGC")
-            .arg("-XX:TieredStopAtLevel=1")
-            .arg(format!("-Dlog4j.configuration=file:{}", log4j.display()))
-            .arg("-cp")
-            .arg(jars.join("*"))
-            .stdin(Stdio::null());
-        command
-    };
-    let format = java("-Xmx256m")
+    let format = java(jars, folder.path(), "-Xmx256m")
         .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER_ID, "--config"])
         .arg(&properties)
         .output()
@@ -129,37 +169,40 @@ fn try_start(jars: &Path) -> Result<Kafka, String> {
     if !format.status.success() {
         return Err(String::from_utf8_lossy(&format.stderr).into_owned());
     }
-    let log = folder.path().join("log");
-    let file = fs::File::create(&log).unwrap();
-    let process = java("-Xmx512m")
-        .arg("kafka.Kafka")
-        .arg(&properties)
-        .stdout(file.try_clone().unwrap())
-        .stderr(file)
-        .spawn()
-        .unwrap();
+    let process = Mutex::new(spawn(jars, folder.path()));
     let bootstrap_servers = format!("127.0.0.1:{client}");
-    let mut kafka = Kafka { process, _folder: folder, bootstrap_servers };
-    let deadline = Instant::now() + START_TIMEOUT;
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", &kafka.bootstrap_servers)
-        .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg)
-        .create()
-        .unwrap();
-    loop {
-        let said = || fs::read_to_string(&log).unwrap_or_default();
-        // Answers, and names a broker: the port is open earlier.
-        let answer = consumer.fetch_metadata(None, Duration::from_millis(500));
-        if answer.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
-            return Ok(kafka);
-        }
-        if let Ok(Some(status)) = kafka.process.try_wait() {
-            return Err(format!("ended with {status}\n{}", said()));
-        }
-        if Instant::now() > deadline {
-            return Err(format!("does not answer\n{}", said()));
+    let kafka = Kafka { process, jars: jars.to_owned(), folder, bootstrap_servers };
+    match kafka.wait_ready() {
+        Ok(()) => Ok(kafka),
+        Err(why) => {
+            let log = fs::read_to_string(kafka.folder.path().join("log")).unwrap_or_default();
+            Err(format!("{why}\n{log}"))
         }
     }
+}
+
+fn java(jars: &Path, folder: &Path, heap: &str) -> Command {
+    let mut command = Command::new("java");
+    command
+        .arg(heap)
+        .arg("-XX:+UseSerialGC")
+        .arg("-XX:TieredStopAtLevel=1")
+        .arg(format!("-Dlog4j.configuration=file:{}", folder.join("log4j.properties").display()))
+        .arg("-cp")
+        .arg(jars.join("*"))
+        .stdin(Stdio::null());
+    command
+}
+
+fn spawn(jars: &Path, folder: &Path) -> Child {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    java(jars, folder, "-Xmx512m")
+        .arg("kafka.Kafka")
+        .arg(folder.join("server.properties"))
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 fn free_ports() -> (u16, u16) {

@@ -11,6 +11,7 @@ mod bed;
 mod control;
 mod correlations;
 mod crash;
+mod fault_suite;
 mod faults;
 mod instances;
 mod kafka;

@@ -68,7 +68,6 @@ const WITHOUT_MEANING: &[(&str, &str)] = &[
     ("basic.auth.user.info", "there is no schema registry"),
     ("sigma.max.rules", "the number of rules is not limited"),
     ("group.id", "application.id is the group"),
-    ("group.instance.id", "a worker takes part in its group under a name of its own"),
     ("enable.auto.commit", "offsets are committed after the acknowledgement of their detections"),
     (
         "enable.auto.offset.store",
@@ -215,14 +214,6 @@ impl KafkaSettings {
         let Entry { key, value, origin } = entry;
         if let Some((_, why)) = WITHOUT_MEANING.iter().find(|(name, _)| name == key) {
             warnings.push(format!("{origin}: {key} is ignored: {why}"));
-            return;
-        }
-        if key == "processing.guarantee" {
-            if value.trim() != "at_least_once" {
-                warnings.push(format!(
-                    "{origin}: processing.guarantee is ignored: delivery is at least once"
-                ));
-            }
             return;
         }
         let Some((scope, name)) = scope(key) else {

@@ -130,7 +130,6 @@ fn client_settings_are_passed_translated_or_warned_about() {
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
     warns("default.value.serde=X\n", "default.value.serde is ignored: values are JSON");
     warns("my.own.key=1\n", "s.properties:6: my.own.key is ignored: the Kafka client has no");
-    warns("processing.guarantee=exactly_once_v2\n", "delivery is at least once");
     warns("ssl.truststore.location=t.jks\n", "use ssl.ca.location");
     warns("admin.retries=3\n", "there is no such client");
 }

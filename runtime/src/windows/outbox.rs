@@ -163,4 +163,16 @@ impl Outbox {
         self.sources.clear();
         ready
     }
+
+    /// Gives up what was not sent.
+    pub(crate) fn clear(&mut self, ledger: &mut Ledger) {
+        for waiting in &mut self.waiting {
+            for (_, pin) in std::mem::take(waiting).pins {
+                ledger.acknowledged(pin);
+            }
+        }
+        self.sources.clear();
+        self.told.clear();
+        self.owners_told.clear();
+    }
 }
