@@ -821,10 +821,10 @@ impl<'a> Worker<'a> {
             }
             if emitter.transaction.is_none() {
                 self.context.commit(self.consumer, &mut emitter, CommitMode::Async);
-            } else if emitter.doubt().is_none() {
-                if self.context.commit_exactly(self.consumer, &mut emitter) {
-                    self.abort_pause = Duration::ZERO;
-                }
+            } else if emitter.doubt().is_none()
+                && self.context.commit_exactly(self.consumer, &mut emitter)
+            {
+                self.abort_pause = Duration::ZERO;
             }
         }
         if let Some(reason) = emitter.fatal() {
