@@ -20,19 +20,21 @@ pub(crate) mod code {
     pub(crate) const NOT_COMPILED: &str = "SM0902";
     /// The file cannot be read.
     pub(crate) const UNREADABLE: &str = "SM0903";
-    /// The document is valid, but nothing that the command can run.
     /// A part of the document has no effect.
     pub(crate) const WITHOUT_EFFECT: &str = "SM0905";
     /// Nothing that can be searched for has to hold for the rule: it is decided on every event.
     pub(crate) const ALWAYS_RUN: &str = "SM0906";
+    /// A regular expression has to be searched for by backtracking.
+    pub(crate) const BACKTRACKING: &str = "SM0907";
 
     /// Each with its class in words.
-    pub(crate) const ALL: [(&str, &str); 5] = [
+    pub(crate) const ALL: [(&str, &str); 6] = [
         (REPEATED_ID, "repeated_id"),
         (NOT_COMPILED, "not_compiled"),
         (UNREADABLE, "unreadable"),
         (WITHOUT_EFFECT, "without_effect"),
         (ALWAYS_RUN, "always_run"),
+        (BACKTRACKING, "backtracking"),
     ];
 }
 

@@ -40,7 +40,7 @@ const WALKED: &[&str] = &[
 /// One name that stands for two fields, one of them nested, and one that may be a path.
 fn mapping(walked: &str) -> FieldMapping {
     let walked = walked.replace('\'', "''");
-    FieldMapping::parse(&format!("fieldmappings: {{mapped: [C, a.b], walked: '{walked}'}}"))
+    FieldMapping::parse(&format!("fieldmappings: {{mapped: [C, a.b, $.a.b], walked: '{walked}'}}"))
         .expect("the mapping can be read")
 }
 

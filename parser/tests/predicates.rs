@@ -213,7 +213,8 @@ fn wrong_lines_have_their_code_and_place() {
         ("F|utf16: x", Code::ModifierValue, "x"),
         ("F|hour: 24", Code::ModifierValue, "24"),
         ("F|week: 54", Code::ModifierValue, "54"),
-        ("F: {G: x}", Code::TypeError, "{G: x}"),
+        ("F|contains: {G: x}", Code::TypeError, "{G: x}"),
+        ("F: {G: {H: x}}", Code::TypeError, "{G: {H: x}}"),
         ("F: [[a]]", Code::TypeError, "[a]"),
         ("'': x", Code::TypeError, "''"),
         ("F: []", Code::EmptyDetection, "F"),
@@ -252,4 +253,21 @@ fn odd_but_clear_lines_load_with_a_word() {
         assert_eq!(parsed.diagnostics.len(), 1, "{line}");
         assert_eq!(parsed.diagnostics[0].code, code, "{line}");
     }
+}
+
+#[test]
+fn a_map_under_a_field_is_an_error_and_its_names_are_the_fields() {
+    let text = |line: &str| {
+        format!(
+            "title: t\nlogsource: {{category: test}}\ndetection:\n  sel:\n    {line}\n  \
+             condition: sel\n"
+        )
+    };
+    let parsed = sigmill_parser::parse(&text("F: {G: x, H|contains: y}"));
+    assert_eq!(parsed.diagnostics.len(), 1);
+    assert_eq!(parsed.diagnostics[0].code, Code::TypeError);
+    assert_eq!(parsed.diagnostics[0].severity, sigmill_parser::Severity::Error);
+    let [Document::Rule(rule)] = parsed.documents.as_slice() else { panic!("it loads") };
+    let shown = format!("{:?}", rule.detection.selections[0].body);
+    assert!(shown.contains("\"G\"") && shown.contains("\"H\"") && !shown.contains("\"F\""));
 }

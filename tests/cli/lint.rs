@@ -235,3 +235,180 @@ fn correlations_and_filters_are_compiled_too() {
     // There is no rule `three`: said once.
     assert!(of_filter("warning[SM0402]", "`three`"), "{lines:#?}");
 }
+
+/// The properties that SARIF 2.1.0 requires of an object, and the others that `lint` may write: the schema
+/// allows no further ones than it knows.
+fn check_sarif(value: &serde_json::Value, required: &[&str], others: &[&str]) {
+    let object = value.as_object().unwrap_or_else(|| panic!("no object: {value}"));
+    for name in required {
+        assert!(object.contains_key(*name), "no `{name}`: {value}");
+    }
+    for name in object.keys() {
+        assert!(required.contains(&name.as_str()) || others.contains(&name.as_str()), "`{name}`");
+    }
+}
+
+fn check_sarif_location(location: &serde_json::Value) {
+    check_sarif(location, &["physicalLocation"], &["id", "message"]);
+    assert!(location.get("id").is_none_or(|id| id.as_i64().unwrap() >= -1));
+    if let Some(message) = location.get("message") {
+        check_sarif(message, &["text"], &[]);
+    }
+    let place = &location["physicalLocation"];
+    check_sarif(place, &["artifactLocation", "region"], &[]);
+    check_sarif(&place["artifactLocation"], &["uri"], &[]);
+    let uri = place["artifactLocation"]["uri"].as_str().unwrap();
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || "-._~/:%".contains(c);
+    assert!(!uri.is_empty() && uri.chars().all(is_legal), "{uri}");
+    check_sarif(&place["region"], &["startLine"], &["startColumn", "endLine", "endColumn"]);
+    let region = place["region"].as_object().unwrap();
+    assert!(region.values().all(|number| number.as_i64().unwrap() >= 1), "{region:?}");
+}
+
+#[test]
+fn sarif_has_the_required_properties_and_no_unknown_ones() {
+    let id = "22222222-2222-4222-8222-222222222222";
+    let sandbox = mixed()
+        .file("rules/c.yml", rule("First", id))
+        .file("rules/d.yml", rule("Second", id))
+        .file("rules/ä%.yml", "title: [\n");
+    for folder in ["rules", sandbox.path().join("rules").to_str().unwrap()] {
+        let outcome = sandbox.run(&format!("lint --format sarif {folder}"));
+        let log: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+        check_sarif(&log, &["version", "runs"], &["$schema"]);
+        assert_eq!(log["version"], "2.1.0");
+        for run in log["runs"].as_array().unwrap() {
+            check_sarif(run, &["tool", "results"], &["columnKind"]);
+            assert!(
+                ["utf16CodeUnits", "unicodeCodePoints"]
+                    .map(Into::into)
+                    .contains(&run["columnKind"])
+            );
+            check_sarif(&run["tool"], &["driver"], &[]);
+            check_sarif(&run["tool"]["driver"], &["name"], &["version", "rules"]);
+            let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
+            let mut ids: Vec<&str> =
+                rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            assert_eq!(ids.len(), rules.len(), "rules are unique");
+            rules.iter().for_each(|rule| check_sarif(rule, &["id"], &["name"]));
+            for result in run["results"].as_array().unwrap() {
+                let known = ["ruleId", "ruleIndex", "level", "locations", "relatedLocations"];
+                check_sarif(result, &["message"], &known);
+                check_sarif(&result["message"], &["text"], &[]);
+                let levels = ["none", "note", "warning", "error"];
+                assert!(levels.contains(&result["level"].as_str().unwrap()), "{result}");
+                let index = result["ruleIndex"].as_u64().unwrap() as usize;
+                assert!(index < rules.len());
+                let places = ["locations", "relatedLocations"].map(|name| result[name].as_array());
+                let places: Vec<_> = places.into_iter().flatten().flatten().collect();
+                assert!(!places.is_empty());
+                places.into_iter().for_each(check_sarif_location);
+            }
+        }
+    }
+}
+
+/// Depth, name, attributes.
+type XmlElement = (usize, String, Vec<(String, String)>);
+
+/// The elements of a well-formed XML text.
+fn xml_elements(text: &str) -> Vec<XmlElement> {
+    let text = text.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").unwrap();
+    let (mut open, mut elements): (Vec<String>, _) = (Vec::new(), Vec::new());
+    for (at, part) in text.split('<').enumerate() {
+        let Some((tag, content)) = part.split_once('>') else {
+            assert!(at == 0 && part.trim().is_empty(), "no tag: {part}");
+            continue;
+        };
+        assert!(!content.contains('>') && content.split('&').skip(1).all(|e| e.contains(';')));
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(name), "it closes what is open");
+            continue;
+        }
+        let is_empty = tag.ends_with('/');
+        let (name, mut rest) = tag.trim_end_matches('/').split_once(' ').unwrap_or((tag, ""));
+        let mut attributes = Vec::new();
+        while let Some((key, after)) = rest.trim().split_once("=\"") {
+            let (value, after) = after.split_once('"').expect("a value ends");
+            attributes.push((key.to_owned(), value.to_owned()));
+            rest = after;
+        }
+        elements.push((open.len(), name.to_owned(), attributes));
+        if !is_empty {
+            open.push(name.to_owned());
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    elements
+}
+
+#[test]
+fn junit_has_the_elements_and_attributes_that_build_servers_know() {
+    let sandbox = mixed().file("rules/ä%&.yml", "title: [\n");
+    let outcome = sandbox.run("lint --format junit --fail-on error rules");
+    let elements = xml_elements(&outcome.stdout);
+    let mut counts = (0, 0);
+    for (depth, name, attributes) in &elements {
+        let (wanted_depth, required, others): (usize, &[&str], &[&str]) = match name.as_str() {
+            "testsuites" => (0, &[], &["name", "tests", "failures", "errors"]),
+            "testsuite" => (1, &["name", "tests", "failures", "errors"], &["skipped"]),
+            "testcase" => (2, &["name", "classname"], &["file"]),
+            "failure" => (3, &["message", "type"], &[]),
+            "system-out" => (3, &[], &[]),
+            other => panic!("an unknown element: {other}"),
+        };
+        assert_eq!(*depth, wanted_depth, "{name}");
+        let names: Vec<&str> = attributes.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(required.iter().all(|name| names.contains(name)), "{name}: {names:?}");
+        assert!(names.iter().all(|name| required.contains(name) || others.contains(name)));
+        counts.0 += usize::from(name == "testcase");
+        counts.1 += usize::from(name == "failure");
+    }
+    let said = |name: &str| -> usize {
+        let (_, _, attributes) = elements.iter().find(|(_, name, _)| name == "testsuite").unwrap();
+        attributes.iter().find(|(known, _)| known == name).unwrap().1.parse().unwrap()
+    };
+    assert_eq!((said("tests"), said("failures")), counts);
+    assert_eq!(counts, (4, 2));
+}
+
+#[test]
+fn a_pipeline_shows_rules_as_they_run() {
+    let other =
+        RULE.replace("process_creation", "dns").replace("product: windows", "product: linux");
+    let placeholder = rule("P", "66666666-6666-4666-8666-666666666666")
+        .replace("    Image|endswith", "    User|expand: '%admins%'\n    Image|endswith");
+    let vars = "name: v\nvars: {admins: [ann]}\n";
+    let sandbox = Sandbox::with_rule()
+        .file("o/other.yml", other.replace("11111111-1111", "77777777-1111"))
+        .file("p/p.yml", placeholder)
+        .file("vars.yml", vars)
+        .file("refuse.yml", "transformations:\n- {type: rule_failure, message: not here}\n");
+    let outcome = sandbox.run("lint --pipeline windows rules o");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.stderr.contains("1 rule active, 1 dropped"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("2 rules in 2 files"), "{}", outcome.stderr);
+    let outcome = sandbox.run("lint --pipeline refuse.yml rules");
+    assert_eq!(outcome.status, 2, "{outcome:?}");
+    assert!(
+        outcome.stdout.contains("SM0505") && outcome.stdout.contains("not here"),
+        "{outcome:?}"
+    );
+    assert_eq!(sandbox.run("lint p").status, 2);
+    assert_eq!(sandbox.run("lint --pipeline vars.yml p").status, 0);
+    assert_eq!(sandbox.run("lint --pipeline nowhere.yml rules").status, 3);
+}
+
+#[test]
+fn backtracking_is_allowed_on_request_and_named() {
+    let text = RULE.replace("endswith: '\\mimikatz.exe'", "re: 'a(?=b)'");
+    assert_ne!(text, RULE);
+    let sandbox = Sandbox::new().file("r.yml", text);
+    assert_eq!(sandbox.run("lint r.yml").status, 2);
+    let outcome = sandbox.run("lint --allow-backtracking-regex r.yml");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.stdout.contains("warning[SM0907]"), "{}", outcome.stdout);
+    assert_eq!(outcome.stdout.lines().filter(|line| line.contains("SM0907")).count(), 1);
+}

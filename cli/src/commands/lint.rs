@@ -16,11 +16,14 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::{Args, ValueEnum};
 use sigmill_codegen::{CompileError, CompileOptions, Compiled};
-use sigmill_parser::{Code, Diagnostic, Document, DocumentRef, LineIndex, Severity, Span};
+use sigmill_parser::{
+    Block, Code, Diagnostic, Document, DocumentRef, LineIndex, Severity, Span, Spanned, Test,
+};
 use sigmill_runtime::rule_files::{self, RuleFiles};
 
 use crate::diagnostics::{Finding, Related, code, codes};
 use crate::exit::{Exit, Failure, OrExit as _};
+use crate::pipelines::{self, Applied, PipelineArgs};
 use crate::rule_set;
 use crate::stdio::{counted, put, say};
 
@@ -46,6 +49,12 @@ pub(crate) struct LintArgs {
     /// given several times.
     #[arg(short = 'x', long = "exclude", value_name = "CODE", value_parser = code_of)]
     exclude: Vec<&'static str>,
+    #[command(flatten)]
+    pipelines: PipelineArgs,
+    /// Take regular expressions with look-around, back references or possessive quantifiers, as `match` and
+    /// `run` do where they are told to, and name the rules that have one.
+    #[arg(long)]
+    allow_backtracking_regex: bool,
 }
 
 /// The code that a code or a class means.
@@ -90,14 +99,22 @@ impl FailOn {
 
 /// Runs the command.
 pub(crate) fn run(args: &LintArgs) -> Result<Exit, Failure> {
-    let loaded = rule_files::load(&args.paths).or_exit(Exit::Usage)?;
+    let pipelines = args.pipelines.load()?;
+    let mut options = pipelines::parse_options(&pipelines);
+    options.allows_backtracking = args.allow_backtracking_regex;
+    let mut loaded = rule_files::load_with(&args.paths, &options).or_exit(Exit::Usage)?;
     if loaded.files.is_empty() {
         return Err(Failure::Error(
             Exit::Usage,
             anyhow!("no rule file (.yml, .yaml, .json) under the given paths"),
         ));
     }
-    let mut findings = findings(&loaded);
+    let rule_count = loaded.rules.len() as u64;
+    // What is said of documents as they are written, before the pipelines take some out.
+    let suspicious = suspicious(&loaded);
+    let ids = ids(&loaded);
+    let applied = pipelines::apply(&pipelines, &mut loaded);
+    let mut findings = findings(&loaded, &suspicious, &ids, &applied);
     findings.retain(|finding| !args.exclude.contains(&finding.code));
     match args.format {
         LintFormat::Text => {
@@ -120,11 +137,14 @@ pub(crate) fn run(args: &LintArgs) -> Result<Exit, Failure> {
             put(report.as_bytes())?;
         }
     }
+    if !pipelines.is_empty() {
+        applied.report(loaded.rules.len());
+    }
     let count =
         |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     say(format_args!(
         "{} in {}: {}, {}, {}",
-        counted(loaded.rules.len() as u64, "rule"),
+        counted(rule_count, "rule"),
         counted(loaded.files.len() as u64, "file"),
         counted(count(Severity::Error), "error"),
         counted(count(Severity::Warning), "warning"),
@@ -137,23 +157,80 @@ pub(crate) fn run(args: &LintArgs) -> Result<Exit, Failure> {
     })
 }
 
+/// An id and the file that it stands in.
+type Id = (usize, Spanned<String>);
+
+/// The ids of all documents.
+fn ids(loaded: &RuleFiles) -> Vec<Id> {
+    let rules = loaded.rules.iter().map(|one| (one.file, &one.rule.id));
+    let others = loaded.others.iter().filter_map(|one| match &one.document {
+        Document::Correlation(correlation) => Some((one.file, &correlation.id)),
+        Document::Filter(filter) => Some((one.file, &filter.id)),
+        _ => None,
+    });
+    rules.chain(others).filter_map(|(file, id)| Some((file, id.clone()?))).collect()
+}
+
 /// All findings: of each file alone, of files together, of compiling.
-fn findings(loaded: &RuleFiles) -> Vec<Finding<'_>> {
+fn findings<'a>(
+    loaded: &'a RuleFiles,
+    suspicious: &BTreeMap<usize, Vec<Diagnostic>>,
+    ids: &[Id],
+    applied: &Applied,
+) -> Vec<Finding<'a>> {
     let documents = loaded.document_list();
-    let compiled = sigmill_codegen::compile_set(&documents, &CompileOptions::default(), &[]);
+    let options = CompileOptions { absent: applied.absent(loaded), ..CompileOptions::default() };
+    let compiled = sigmill_codegen::compile_set(&documents, &options, &[]);
     let mut findings: Vec<Finding<'_>> = loaded.files.iter().flat_map(Finding::of_file).collect();
-    let suspicious = suspicious(loaded);
-    for (file, diagnostics) in &suspicious {
+    for (file, diagnostics) in suspicious {
         findings.extend(Finding::of_diagnostics(&loaded.files[*file], diagnostics));
     }
+    findings.extend(applied.findings(loaded));
     findings.extend(of_compiling(loaded, &compiled));
-    findings.extend(always_run(loaded, &compiled, &suspicious));
-    findings.extend(repeated_ids(loaded));
+    findings.extend(always_run(loaded, &compiled, suspicious));
+    findings.extend(backtracking(loaded));
+    findings.extend(repeated_ids(loaded, ids));
     findings.sort_by(|a, b| (a.path, a.position, a.code).cmp(&(b.path, b.position, b.code)));
     // What documents of a collection share is found in each of them.
     findings.dedup_by(|a, b| {
         (a.path, a.position, a.code, &a.message) == (b.path, b.position, b.code, &b.message)
     });
+    findings
+}
+
+/// The expressions that have to be searched for by backtracking.
+fn backtracking(loaded: &RuleFiles) -> Vec<Finding<'_>> {
+    let rules = loaded.rules.iter().map(|one| (one.file, &one.rule.detection));
+    let filters = loaded.others.iter().filter_map(|one| match &one.document {
+        Document::Filter(filter) => Some((one.file, &filter.detection)),
+        _ => None,
+    });
+    let mut findings = Vec::new();
+    for (file, detection) in rules.chain(filters) {
+        let mut open: Vec<&Block> = detection.selections.iter().map(|one| &one.body).collect();
+        while let Some(block) = open.pop() {
+            let item = match block {
+                Block::AllOf(parts) | Block::AnyOf(parts) => {
+                    open.extend(parts);
+                    continue;
+                }
+                Block::Item(item) => item,
+            };
+            let tests = item.predicate.values.iter().flatten();
+            let count = tests.filter(|test| matches!(test, Test::Backtracking(_))).count();
+            if count > 0 {
+                let file = &loaded.files[file];
+                let message =
+                    "the regular expression has no linear-time meaning: it is searched for by \
+                               backtracking, within bounds"
+                        .to_owned();
+                let help = "a search that reaches a bound finds nothing, and is counted".to_owned();
+                let finding =
+                    Finding::new(file, item.span, Severity::Warning, code::BACKTRACKING, message);
+                findings.push(Finding { help: Some(help), ..finding });
+            }
+        }
+    }
     findings
 }
 
@@ -174,7 +251,12 @@ fn suspicious(loaded: &RuleFiles) -> BTreeMap<usize, Vec<Diagnostic>> {
 
 /// What does not compile, and what has no effect, as far as reading has not said it.
 fn of_compiling<'a>(loaded: &'a RuleFiles, compiled: &Compiled) -> Vec<Finding<'a>> {
-    let is_new = |error: &CompileError| !matches!(error, CompileError::UnknownReference { .. });
+    // References are checked when the files are read.
+    let is_new = |error: &CompileError| match error {
+        CompileError::UnknownReference { .. } => false,
+        CompileError::AbsentReference { name, .. } => !loaded.broken.contains(name),
+        _ => true,
+    };
     let refused: Vec<_> =
         compiled.refused.iter().filter(|refused| is_new(&refused.error)).cloned().collect();
     let mut findings = rule_set::refusals(loaded, &refused);
@@ -235,18 +317,11 @@ fn always_run<'a>(
 }
 
 /// A warning at each further document that has the id of an earlier one.
-fn repeated_ids(loaded: &RuleFiles) -> Vec<Finding<'_>> {
-    let rules = loaded.rules.iter().map(|one| (one.file, &one.rule.id));
-    let others = loaded.others.iter().filter_map(|one| match &one.document {
-        Document::Correlation(correlation) => Some((one.file, &correlation.id)),
-        Document::Filter(filter) => Some((one.file, &filter.id)),
-        _ => None,
-    });
+fn repeated_ids<'a>(loaded: &'a RuleFiles, ids: &[Id]) -> Vec<Finding<'a>> {
     let mut places: BTreeMap<String, Vec<(usize, Span, &str)>> = BTreeMap::new();
-    for (file, id) in rules.chain(others) {
+    for (file, id) in ids {
         // Letter case does not make a UUID another one.
-        let Some(id) = id else { continue };
-        places.entry(id.node.to_lowercase()).or_default().push((file, id.span, &id.node));
+        places.entry(id.node.to_lowercase()).or_default().push((*file, id.span, &id.node));
     }
     let mut findings = Vec::new();
     for mut places in places.into_values() {

@@ -40,12 +40,12 @@ pub(crate) fn kept(
         if names_in_text(text).iter().all(is_filled) {
             return None;
         }
-        return Some(Test::Regex(Regex {
-            pattern: text.clone(),
-            ignore_case,
-            multi_line,
-            dot_all,
-        }));
+        // Whether it may need backtracking is known only when it is read, and remembered by that.
+        let pattern = text.clone();
+        return Some(match options.allows_backtracking {
+            true => Test::Backtracking(pattern),
+            false => Test::Regex(Regex { pattern, ignore_case, multi_line, dot_all }),
+        });
     }
     let pattern = escape::pattern_with_placeholders(text);
     let is_filled = |part: &Part| match part {
@@ -173,7 +173,10 @@ fn fill(work: &mut WorkItem, values: &Values<'_>) -> Result<bool, Failure> {
         } else if let Some(found) = all_values(&names, values)
             && let Some(written) = item.values.get(at)
         {
-            *tests = read_anew(&chain, written, has_field, found)?;
+            let mut options = ParseOptions { placeholders: found, ..ParseOptions::default() };
+            options.allows_backtracking =
+                tests.iter().any(|test| matches!(test, Test::Backtracking(_)));
+            *tests = read_anew(&chain, written, has_field, &options)?;
             has_filled = true;
         } else {
             is_open = true;
@@ -196,6 +199,7 @@ fn names_in_test(test: &Test) -> Vec<String> {
             names.collect()
         }
         Test::Regex(regex) => names_in_text(&regex.pattern),
+        Test::Backtracking(expression) => names_in_text(expression),
         _ => Vec::new(),
     }
 }
@@ -238,13 +242,12 @@ fn read_anew(
     chain: &Chain,
     written: &Spanned<Value>,
     has_field: bool,
-    placeholders: BTreeMap<String, Vec<String>>,
+    options: &ParseOptions,
 ) -> Result<Vec<Test>, Failure> {
     let Value::Text(text) = &written.node else { return Ok(Vec::new()) };
     let scalar = Scalar { text: text.clone(), style: Style::SingleQuoted, tag: None };
     let node = Node { kind: NodeKind::Scalar(scalar), span: written.span };
-    let options = ParseOptions { placeholders, ..ParseOptions::default() };
-    let mut reader = Reader { source: "", options: &options, diagnostics: Vec::new() };
+    let mut reader = Reader { source: "", options, diagnostics: Vec::new() };
     let tests = transform::tests(&mut reader, chain, &node, &written.node, has_field);
     tests.ok_or_else(|| {
         let message = reader.diagnostics.into_iter().map(|found| found.message).next();

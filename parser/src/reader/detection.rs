@@ -121,13 +121,32 @@ fn block(reader: &mut Reader<'_>, node: &Node) -> Option<Block> {
                 return None;
             }
             // All are read before any failure counts, so that each has its finding.
-            let blocks: Vec<_> = entries
-                .iter()
-                .map(|(key, values)| item::field_item(reader, key, values).map(Block::Item))
-                .collect();
+            let blocks: Vec<_> =
+                entries.iter().map(|(key, values)| line(reader, key, values)).collect();
             blocks.into_iter().collect::<Option<Vec<_>>>().map(Block::AllOf)
         }
     }
+}
+
+/// A line of a map. The specification has no map under a field; users of the JVM processor may, which
+/// takes the names inside for the fields.
+fn line(reader: &mut Reader<'_>, key: &Node, values: &Node) -> Option<Block> {
+    let inner = match &values.kind {
+        NodeKind::Mapping(inner) if !inner.is_empty() => inner,
+        _ => return item::field_item(reader, key, values).map(Block::Item),
+    };
+    let diagnostic = Diagnostic::error(Code::TypeError, values.span)
+        .message(format!("a value cannot be {}", values.describe()))
+        .help("write a text, a number, or a flat list of them; the names inside are read as the fields");
+    // A map in a map in a map, or one that modifiers would apply to, nobody can have meant.
+    let is_flat = inner.iter().all(|(_, values)| values.as_mapping().is_none());
+    let has_modifiers = key.key().is_none_or(|key| key.contains('|'));
+    if !is_flat || has_modifiers {
+        reader.report(diagnostic);
+        return None;
+    }
+    reader.report(diagnostic.loadable());
+    block(reader, values)
 }
 
 /// A list: keywords together in one item, maps and further lists each for itself.

@@ -36,6 +36,35 @@ fn values_come_from_vars() {
 }
 
 #[test]
+fn expressions_that_need_backtracking_are_filled_where_they_are_allowed() {
+    let text = rule("  s:\n    F|re|expand: '%a%(?=x)'\n  condition: s\n");
+    let pipeline = crate::Pipeline::parse("vars: {a: [b, c]}\n").pipeline.unwrap();
+    let pipelines = crate::Pipelines::new([pipeline]);
+    for (is_allowed, expected) in [(true, 2), (false, 0)] {
+        let options = crate::ParseOptions {
+            keeps_placeholders: true,
+            allows_backtracking: is_allowed,
+            ..crate::ParseOptions::default()
+        };
+        let parsed = crate::parse_with(&text, &options);
+        let outcomes = pipelines.apply(&parsed.documents.iter().collect::<Vec<_>>());
+        let count = match &outcomes[0] {
+            Outcome::Active(Document::Rule(rule)) => {
+                let crate::Block::AllOf(parts) = &rule.detection.selections[0].body else {
+                    panic!("a map")
+                };
+                let crate::Block::Item(item) = &parts[0] else { panic!("an item") };
+                let tests = item.predicate.values.iter().flatten();
+                tests.filter(|test| matches!(test, crate::Test::Backtracking(_))).count()
+            }
+            Outcome::Refused(_) => 0,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(count, expected, "{is_allowed}");
+    }
+}
+
+#[test]
 fn wildcards_and_parts_of_the_names() {
     let item = "F|expand: 'x%a%y%b%'";
     let any = "transformations:\n- {type: wildcard_placeholders}\n";
