@@ -51,6 +51,17 @@ pub(crate) type Baseline = x86_64::Sse2;
 #[cfg(not(target_arch = "x86_64"))]
 pub(crate) type Baseline = scalar::Scalar;
 
+/// Asks for an element that will soon be read; one that does not exist is not asked for.
+#[inline(always)]
+pub(crate) fn prefetch<T>(of: &[T], at: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(element) = of.get(at) {
+        x86_64::prefetch(element);
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (of, at);
+}
+
 /// Bytes of a literal that Teddy looks at.
 pub(crate) const FINGERPRINT: usize = 4;
 

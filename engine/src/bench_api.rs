@@ -92,10 +92,10 @@ impl Memo {
     /// How many atoms are remembered for the text; if none are known, `atoms` are from now on.
     pub fn get_or_insert(&mut self, text: &[u8], atoms: &[AtomId]) -> Option<usize> {
         let key = self.0.key(FieldId(1), Kind::Text, text)?;
-        if let Some(known) = self.0.get(&key) {
-            return Some(known.len());
+        if let Some(known) = self.0.get(&key, text) {
+            return Some(known.count());
         }
-        self.0.insert(&key, atoms);
+        self.0.insert(&key, text, atoms);
         None
     }
 }

@@ -7,12 +7,14 @@
 //! # Soundness
 //! A wildcard or regular expression is found by a literal that every match must contain, then
 //! verified on the value; a cased atom is found by its folded text and verified. Literals are
-//! searched in the raw value where it is plainly spelled, else in its folded text spelled anew; a hit
-//! in the middle of an escape is none. No value that matches lacks the literal, so none is lost.
+//! searched in the raw value unless it hides (see [`crate::hidden`]) a character that one of them has,
+//! else in its folded text spelled anew; a hit in the middle of an escape is none, and where odd escapes
+//! are about every hit is verified. No value that matches lacks the literal, so none is lost.
 
 use crate::atom::{AtomId, Probe, Test};
 use crate::decimal::Decimal;
 use crate::hash::HashMap;
+use crate::hidden::{Hidden, characters};
 use crate::literal_search::{LiteralSearch, respell};
 use crate::tails::{Edge, Tails};
 use crate::tape::Kind;
@@ -66,6 +68,29 @@ impl<S> Search<S> {
     }
 }
 
+/// Literals that may stand anywhere.
+#[derive(Debug, Default)]
+struct Literals {
+    search: LiteralSearch,
+    fires: Vec<Vec<Fire>>,
+    /// The ASCII characters that they have, folded.
+    characters: u128,
+    /// Where the marks of their patterns begin in [`Found`].
+    marks_start: u32,
+}
+
+impl Literals {
+    fn new(mut set: PatternSet, marks_start: u32) -> Self {
+        let patterns = set.patterns();
+        Self {
+            search: LiteralSearch::new(patterns.iter().map(|pattern| &**pattern)),
+            fires: set.fires,
+            characters: patterns.iter().fold(0, |set, pattern| set | characters(pattern)),
+            marks_start,
+        }
+    }
+}
+
 /// The shared searches of one field's eager atoms.
 #[derive(Debug)]
 pub(crate) struct FieldMatcher {
@@ -75,7 +100,9 @@ pub(crate) struct FieldMatcher {
     numbers: HashMap<Decimal, Vec<AtomId>>,
     starts: Option<Search<Tails>>,
     ends: Option<Search<Tails>>,
-    literals: Search<LiteralSearch>,
+    literals: Literals,
+    /// Those with characters beyond ASCII.
+    foreign: Literals,
     /// Longest text in `exact`.
     exact_len_max: usize,
     /// Found by no search: asked of every value.
@@ -169,12 +196,11 @@ impl FieldMatcher {
         builder.build()
     }
 
-    /// Collects in `found` the atoms that hold for `value`. `is_oddly_spelled`: its raw bytes do not
-    /// tell (see [`LiteralSearch`]).
+    /// Collects in `found` the atoms that hold for `value`, which hides so much.
     pub(crate) fn run(
         &self,
         value: &mut LazyValue<'_>,
-        is_oddly_spelled: bool,
+        hidden: Hidden,
         probes: &[Probe],
         found: &mut Found,
     ) {
@@ -182,8 +208,11 @@ impl FieldMatcher {
         let kind = value.kind();
         if !matches!(kind, Kind::Null | Kind::Array | Kind::Object) {
             self.run_ends(value, probes, found);
-            if !self.literals.search.is_empty() {
-                self.run_literals(value, is_oddly_spelled, probes, found);
+            found.begin_search();
+            let is_respelled = hidden.ascii & self.literals.characters != 0;
+            self.run_literals(&self.literals, value, hidden, is_respelled, probes, found);
+            if hidden.beyond_ascii {
+                self.run_literals(&self.foreign, value, hidden, true, probes, found);
             }
         }
         if kind == Kind::Number
@@ -223,35 +252,41 @@ impl FieldMatcher {
 
     fn run_literals(
         &self,
+        literals: &Literals,
         value: &mut LazyValue<'_>,
-        is_oddly_spelled: bool,
+        hidden: Hidden,
+        is_respelled: bool,
         probes: &[Probe],
         found: &mut Found,
     ) {
-        found.begin_search();
+        if literals.search.is_empty() {
+            return;
+        }
         let mut respelled = std::mem::take(&mut found.respelled);
-        let text = if is_oddly_spelled {
+        let text = if is_respelled {
             respelled.clear();
             respell(value.view().folded, &mut respelled);
             &respelled[..]
         } else {
             value.raw()
         };
-        let has_escapes = is_oddly_spelled || value.kind() == Kind::EscapedText;
-        self.literals.search.find(text, |id, start, _| {
-            if found.is_done(id) {
+        let has_escapes = is_respelled || value.kind() == Kind::EscapedText;
+        let is_raw_odd = hidden.has_odd_escapes && !is_respelled;
+        literals.search.find(text, |id, start, _| {
+            let mark = literals.marks_start + id;
+            if found.is_done(mark) {
                 return;
             }
             let is_sure = match has_escapes {
                 false => true,
                 true => match is_escape_boundary(text, start) {
                     Some(false) => return,
-                    Some(true) => true,
+                    Some(true) => !is_raw_odd,
                     None => false,
                 },
             };
-            found.done(id);
-            found.fire(&self.literals.fires[id as usize], is_sure, value, probes);
+            found.done(mark);
+            found.fire(&literals.fires[id as usize], is_sure, value, probes);
         });
         found.respelled = respelled;
     }
@@ -275,6 +310,12 @@ impl FieldMatcher {
         });
     }
 
+    /// Whether literals may be in a value that [`FieldMatcher::find_literals`] does not find.
+    pub(crate) fn may_be_in(&self, hidden: Hidden) -> bool {
+        hidden.ascii & self.literals.characters != 0
+            || (hidden.beyond_ascii && !self.foreign.search.is_empty())
+    }
+
     /// Whether some atom can only be decided by asking every value.
     pub(crate) fn asks_every_value(&self) -> bool {
         !self.each.is_empty() || !self.numbers.is_empty()
@@ -282,7 +323,7 @@ impl FieldMatcher {
 
     /// See [`Found::new`].
     pub(crate) fn patterns_max(&self) -> usize {
-        self.literals.fires.len()
+        self.literals.fires.len() + self.foreign.fires.len()
     }
 
     /// Whether a value can make an atom hold at all.
@@ -292,6 +333,7 @@ impl FieldMatcher {
             || self.starts.is_some()
             || self.ends.is_some()
             || !self.literals.search.is_empty()
+            || !self.foreign.search.is_empty()
             || !self.each.is_empty()
     }
 
@@ -303,6 +345,7 @@ impl FieldMatcher {
             + self.numbers.len() * 80
             + tails.map(|tails| tails.search.bytes()).sum::<usize>()
             + self.literals.search.bytes()
+            + self.foreign.search.bytes()
     }
 }
 
@@ -321,6 +364,7 @@ struct Builder {
     starts: PatternSet,
     ends: PatternSet,
     contains: PatternSet,
+    contains_foreign: PatternSet,
     each: Vec<AtomId>,
     literals_only: bool,
 }
@@ -338,7 +382,7 @@ impl Builder {
             Test::Equals(text) | Test::StartsWith(text) | Test::EndsWith(text)
                 if self.literals_only && !text.bytes.is_empty() =>
             {
-                self.contains.add(fold(&text.bytes), fire(true));
+                self.add_literal(fold(&text.bytes), fire(true));
             }
             Test::Equals(_) if self.literals_only => self.each.push(atom),
             Test::Number { .. } if self.literals_only => self.each.push(atom),
@@ -352,7 +396,7 @@ impl Builder {
                 self.ends.add(fold(&text.bytes), fire(text.cased));
             }
             Test::Contains(text) if !text.bytes.is_empty() => {
-                self.contains.add(fold(&text.bytes), fire(text.cased));
+                self.add_literal(fold(&text.bytes), fire(text.cased));
             }
             Test::Number { value, text } => {
                 self.numbers.entry(value.clone()).or_default().push(atom);
@@ -360,27 +404,34 @@ impl Builder {
             }
             Test::Wildcard { parts, .. } => match longest_literal(parts) {
                 Some((_, literal)) if self.literals_only => {
-                    self.contains.add(fold(literal), fire(true));
+                    self.add_literal(fold(literal), fire(true));
                 }
                 Some((0, literal)) => self.starts.add(fold(literal), fire(true)),
                 Some((at, literal)) if at + 1 == parts.len() => {
                     self.ends.add(fold(literal), fire(true));
                 }
-                Some((_, literal)) => self.contains.add(fold(literal), fire(true)),
+                Some((_, literal)) => self.add_literal(fold(literal), fire(true)),
                 None => self.each.push(atom),
             },
             Test::Regex(pattern) if !pattern.required.is_empty() => {
                 for literal in &pattern.required {
-                    self.contains.add(literal.clone(), fire(true));
+                    self.add_literal(literal.clone(), fire(true));
                 }
             }
             _ => self.each.push(atom),
         }
     }
 
+    fn add_literal(&mut self, folded: Box<[u8]>, fire: Fire) {
+        match folded.is_ascii() {
+            true => self.contains.add(folded, fire),
+            false => self.contains_foreign.add(folded, fire),
+        }
+    }
+
     fn build(self) -> FieldMatcher {
-        let mut contains = self.contains;
-        let patterns = contains.patterns();
+        let literals = Literals::new(self.contains, 0);
+        let foreign = Literals::new(self.contains_foreign, literals.fires.len() as u32);
         FieldMatcher {
             present: self.present,
             exact_len_max: self.exact.keys().map(|text| text.len()).max().unwrap_or(0),
@@ -388,10 +439,8 @@ impl Builder {
             numbers: self.numbers,
             starts: Search::new(self.starts, |patterns| Tails::new(patterns, Edge::Start)),
             ends: Search::new(self.ends, |patterns| Tails::new(patterns, Edge::End)),
-            literals: Search {
-                search: LiteralSearch::new(patterns.iter().map(|pattern| &**pattern)),
-                fires: contains.fires,
-            },
+            literals,
+            foreign,
             each: self.each,
         }
     }

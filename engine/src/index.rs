@@ -137,6 +137,13 @@ impl RecordFields {
         }
     }
 
+    /// Adds a value that is in no field's list; its index.
+    pub(crate) fn add_value(&mut self, value: Value) -> u32 {
+        let at = self.values.len() as u32;
+        self.values.push(FieldValue { value, next: END, text: None });
+        at
+    }
+
     /// The leaf that holds the bytes `start..end` of the record, if one does.
     pub(crate) fn leaf_at(&self, start: usize, end: usize) -> Option<u32> {
         let behind = self.leaves.partition_point(|leaf| leaf.range.start as usize <= start);

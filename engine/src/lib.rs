@@ -18,6 +18,7 @@ mod field_matcher;
 mod field_ref;
 mod grams;
 mod hash;
+mod hidden;
 mod index;
 mod literal_search;
 mod matcher;

@@ -90,9 +90,7 @@ impl Matcher {
 
     /// Goes on with another plan, from the next record on.
     pub fn set_plan(&mut self, plan: Arc<Plan>) {
-        let counters = self.state.counters;
-        self.state = State::new(&plan, &self.config);
-        self.state.counters = counters;
+        self.state.restart(&plan, &self.config);
         self.plan = plan;
     }
 

@@ -15,9 +15,10 @@ use crate::decide::{self, GroupId, Record};
 use crate::field_index::{FieldId, KEYWORDS};
 use crate::field_matcher::{FieldMatcher, Found};
 use crate::field_ref;
+use crate::hidden::Hidden;
 use crate::index::{END, FieldValue, RecordFields};
 use crate::matcher::{Counters, MatcherConfig};
-use crate::memo::Memo;
+use crate::memo::{Key, Memo};
 use crate::reader::Reader;
 use crate::route::{self, Routes};
 use crate::scan::{Scanner, check_text};
@@ -40,6 +41,8 @@ pub(crate) struct State {
     pub(crate) fields: RecordFields,
     pub(crate) texts: Texts,
     memo: Memo,
+    /// The values to be matched.
+    pending: Vec<Pending>,
     found: Found,
     routes: Routes,
     /// The route of the record at hand, if it has one.
@@ -49,6 +52,16 @@ pub(crate) struct State {
     candidates: Candidates,
     /// The rules that match the record at hand.
     pub(crate) matches: Vec<RuleId>,
+}
+
+/// A value to be matched.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    field: FieldId,
+    /// Its index among the record's values.
+    value: u32,
+    /// What the memo is to be asked.
+    key: Option<Key>,
 }
 
 /// The parts of a matcher that conditions ask.
@@ -67,6 +80,19 @@ macro_rules! asked {
 
 impl State {
     pub(crate) fn new(plan: &Plan, config: &MatcherConfig) -> Self {
+        Self::with_memo(plan, config, Memo::new(plan.fields.len()))
+    }
+
+    /// Goes on with another plan: what is known of the old one is forgotten, its memory kept.
+    pub(crate) fn restart(&mut self, plan: &Plan, config: &MatcherConfig) {
+        let mut memo = std::mem::take(&mut self.memo);
+        memo.restart(plan.fields.len());
+        let counters = self.counters;
+        *self = Self::with_memo(plan, config, memo);
+        self.counters = counters;
+    }
+
+    fn with_memo(plan: &Plan, config: &MatcherConfig, memo: Memo) -> Self {
         let matchers = plan.matchers.iter().flatten().chain(&plan.keywords);
         let patterns = matchers.map(FieldMatcher::patterns_max).max();
         Self {
@@ -77,7 +103,8 @@ impl State {
             shapes: Shapes::new(&plan.fields),
             fields: RecordFields::new(&plan.fields, plan.has_keywords),
             texts: Texts::default(),
-            memo: Memo::new(plan.fields.len()),
+            memo,
+            pending: Vec::new(),
             found: Found::new(plan.atoms.len(), patterns.unwrap_or(0)),
             atoms: AtomStates::new(plan.atoms.len(), plan.group_count),
             woken: Woken::new(plan.rules().len()),
@@ -141,9 +168,10 @@ impl State {
             route::Found::New => {
                 for field in &plan.routing.fields {
                     if self.fields.has(*field) {
-                        self.match_field(plan, record, *field);
+                        self.list_field(plan, record, *field);
                     }
                 }
+                self.match_pending(plan, record);
                 let mut asked = asked!(self, plan, record);
                 Some(self.routes.add(plan, &mut asked))
             }
@@ -156,65 +184,89 @@ impl State {
         for i in 0..self.fields.present.len() {
             let field = self.fields.present[i];
             if self.route.is_none_or(|route| self.routes.get(route).needs(field)) {
-                self.match_field(plan, record, field);
+                self.list_field(plan, record, field);
             }
         }
+        self.match_pending(plan, record);
     }
 
-    fn match_field(&mut self, plan: &Plan, record: &[u8], field: FieldId) {
+    /// Fires what only asks for the field to be there, and lists its values.
+    fn list_field(&mut self, plan: &Plan, record: &[u8], field: FieldId) {
         let Some(matcher) = &plan.matchers[field.0 as usize] else { return };
-        for atom in &matcher.present {
-            fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
-        }
+        fire(plan, matcher.present.iter().copied(), &mut self.atoms, &mut self.woken);
         if !matcher.reads_values() {
             return;
         }
         let mut at = self.fields.first(field);
         while at != END {
-            self.match_value(plan, record, field, matcher, at);
-            at = self.fields.values[at as usize].next;
+            at = self.list_value(record, field, at);
         }
     }
 
+    /// Lists a value to be matched; the field's next one.
+    fn list_value(&mut self, record: &[u8], field: FieldId, at: u32) -> u32 {
+        let FieldValue { value: Value { range, kind, .. }, next, .. } =
+            self.fields.values[at as usize];
+        if !matches!(kind, Kind::Null | Kind::Object) {
+            let key =
+                self.uses_memo.then(|| self.memo.key(field, kind, range.of(record))).flatten();
+            self.pending.push(Pending { field, value: at, key });
+        }
+        next
+    }
+
+    /// Matches the values listed.
+    fn match_pending(&mut self, plan: &Plan, record: &[u8]) {
+        self.counters.values += self.pending.len() as u64;
+        for Pending { key, .. } in &self.pending {
+            key.iter().for_each(|key| self.memo.fetch(key));
+        }
+        for i in 0..self.pending.len() {
+            let Pending { field, value, key } = self.pending[i];
+            let raw = self.fields.values[value as usize].value.range.of(record);
+            if let Some(key) = &key
+                && let Some(atoms) = self.memo.get(key, raw)
+            {
+                fire(plan, atoms, &mut self.atoms, &mut self.woken);
+            } else {
+                self.match_value(plan, record, field, value, key);
+            }
+        }
+        self.pending.clear();
+    }
+
+    /// Matches a value that the memo does not know.
+    #[inline(never)]
     fn match_value(
         &mut self,
         plan: &Plan,
         record: &[u8],
         field: FieldId,
-        matcher: &FieldMatcher,
         value: u32,
+        key: Option<Key>,
     ) {
-        let value = &mut self.fields.values[value as usize];
-        let Value { range, kind, .. } = value.value;
-        if matches!(kind, Kind::Null | Kind::Object) {
-            return;
-        }
-        self.counters.values += 1;
-        let key = match self.uses_memo {
-            true => self.memo.key(field, kind, range.of(record)),
-            false => None,
+        let matcher = match field {
+            KEYWORDS => &plan.keywords,
+            _ => &plan.matchers[field.0 as usize],
         };
-        let memo = &mut self.memo;
-        if let Some(atoms) = key.as_ref().and_then(|key| memo.get(key)) {
-            fire(plan, atoms, &mut self.atoms, &mut self.woken);
-            return;
-        }
+        let Some(matcher) = matcher else { return };
         self.counters.memo_misses += 1;
-        let is_odd = is_oddly_spelled(value.value, self.spelling, record);
+        let value = &mut self.fields.values[value as usize];
+        let raw = value.value.range.of(record);
+        let hidden = Hidden::of(value.value, record, self.spelling.is_ascii);
         let mut value = LazyValue { record, value, texts: &mut self.texts };
-        matcher.run(&mut value, is_odd, &plan.probes, &mut self.found);
-        fire(plan, &self.found.holding, &mut self.atoms, &mut self.woken);
+        matcher.run(&mut value, hidden, &plan.probes, &mut self.found);
+        let holding = &self.found.holding;
+        fire(plan, holding.iter().copied(), &mut self.atoms, &mut self.woken);
         if let Some(key) = &key {
-            self.memo.insert(key, &self.found.holding);
+            self.memo.insert(key, raw, holding);
         }
     }
 
     /// Step 4 for keywords: finds those that hold and wakes their rules.
     #[inline(never)]
     fn match_keywords(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
-        for atom in &keywords.present {
-            fire(plan, &[*atom], &mut self.atoms, &mut self.woken);
-        }
+        fire(plan, keywords.present.iter().copied(), &mut self.atoms, &mut self.woken);
         let (fields, candidates) = (&self.fields, &mut self.candidates);
         let (atoms, woken) = (&mut self.atoms, &mut self.woken);
         candidates.begin();
@@ -224,7 +276,7 @@ impl State {
             }
             let Some(leaf) = fields.leaf_at(start, end) else { return };
             if is_sure && !fields.leaves[leaf as usize].is_oddly_spelled {
-                fire(plan, &[atom], atoms, woken);
+                fire(plan, [atom], atoms, woken);
             } else {
                 candidates.add(atom, leaf);
             }
@@ -237,7 +289,7 @@ impl State {
             let mut value =
                 FieldValue { value: self.fields.leaves[leaf as usize], next: END, text: None };
             if plan.probes[atom.0 as usize].holds(&self.texts.view(record, &mut value)) {
-                fire(plan, &[atom], &mut self.atoms, &mut self.woken);
+                fire(plan, [atom], &mut self.atoms, &mut self.woken);
             }
         }
         let some_odd = self.spelling.has_odd_text || !self.spelling.is_ascii;
@@ -247,15 +299,16 @@ impl State {
     }
 
     fn match_keywords_by_value(&mut self, plan: &Plan, record: &[u8], keywords: &FieldMatcher) {
-        self.fields.list_keywords();
-        let mut at = self.fields.first(KEYWORDS);
-        while at != END {
-            let value = self.fields.values[at as usize];
-            if is_oddly_spelled(value.value, self.spelling, record) || keywords.asks_every_value() {
-                self.match_value(plan, record, KEYWORDS, keywords, at);
+        for i in 0..self.fields.leaves.len() {
+            let leaf = self.fields.leaves[i];
+            if keywords.asks_every_value()
+                || keywords.may_be_in(Hidden::of(leaf, record, self.spelling.is_ascii))
+            {
+                let value = self.fields.add_value(leaf);
+                self.list_value(record, KEYWORDS, value);
             }
-            at = value.next;
         }
+        self.match_pending(plan, record);
     }
 
     /// Step 5: runs the conditions of the rules that were woken.
@@ -281,15 +334,16 @@ impl State {
     }
 }
 
-/// Whether a value's raw bytes do not tell which literals it has.
-fn is_oddly_spelled(value: Value, spelling: Spelling, record: &[u8]) -> bool {
-    value.is_oddly_spelled || (!spelling.is_ascii && !value.range.of(record).is_ascii())
-}
-
-fn fire(plan: &Plan, holding: &[AtomId], atoms: &mut AtomStates, woken: &mut Woken) {
+/// Says of atoms that they hold, and wakes their rules.
+fn fire(
+    plan: &Plan,
+    holding: impl IntoIterator<Item = AtomId>,
+    atoms: &mut AtomStates,
+    woken: &mut Woken,
+) {
     for atom in holding {
-        if atoms.get(*atom) != Some(true) {
-            atoms.set(*atom, true);
+        if atoms.get(atom) != Some(true) {
+            atoms.set(atom, true);
             plan.groups_of.get(atom.0).iter().for_each(|group| atoms.set_group(*group));
             plan.wakes.get(atom.0).iter().for_each(|rule| woken.wake(*rule));
         }

@@ -25,7 +25,7 @@ pub(crate) fn unescape(raw: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The character of an escape whose four digits begin at `at`, and where it ends.
-fn unicode_escape(raw: &[u8], at: usize) -> (char, usize) {
+pub(crate) fn unicode_escape(raw: &[u8], at: usize) -> (char, usize) {
     let unit = hex4(raw, at);
     if (0xd800..0xdc00).contains(&unit) && raw.get(at + 4..at + 6) == Some(b"\\u") {
         let low = hex4(raw, at + 6);
@@ -52,7 +52,10 @@ pub fn fold(text: &[u8], out: &mut Vec<u8>) {
 
 fn fold_unicode(text: &str, out: &mut Vec<u8>) {
     for c in text.chars() {
-        out.extend_from_slice(fold_char(c).encode_utf8(&mut [0; 4]).as_bytes());
+        match c.is_ascii() {
+            true => out.push(c.to_ascii_lowercase() as u8),
+            false => out.extend_from_slice(fold_char(c).encode_utf8(&mut [0; 4]).as_bytes()),
+        }
     }
 }
 
