@@ -88,6 +88,52 @@ impl TeddyMasks {
     }
 }
 
+/// A bitmap of hashed grams (see [`crate::grams`]): four bytes of a text, with the case bit set.
+#[derive(Debug, Clone)]
+pub(crate) struct GramFilter {
+    words: Box<[u32]>,
+    shift: u32,
+}
+
+/// The case bit of ASCII letters, four times. Other bytes lose it too, on both sides.
+const CASE: u32 = 0x2020_2020;
+/// Multiplied with a gram it mixes the upper bits: two to the 32, by the golden ratio.
+const MIX: u32 = 0x9e37_79b1;
+
+impl GramFilter {
+    /// A filter of `1 << bits` bits that lets these grams through; `bits` is from 5 to 32.
+    pub(crate) fn new(bits: u32, grams: impl IntoIterator<Item = u32>) -> Self {
+        let mut filter = Self { words: vec![0; 1 << (bits - 5)].into(), shift: 32 - bits };
+        for gram in grams {
+            let bit = Self::hash(gram) >> filter.shift;
+            filter.words[bit as usize / 32] |= 1 << (bit % 32);
+        }
+        filter
+    }
+
+    /// The gram of four bytes.
+    #[inline(always)]
+    pub(crate) fn gram(bytes: [u8; 4]) -> u32 {
+        u32::from_le_bytes(bytes) | CASE
+    }
+
+    #[inline(always)]
+    pub(crate) fn hash(gram: u32) -> u32 {
+        gram.wrapping_mul(MIX)
+    }
+
+    #[inline(always)]
+    fn lets_through(&self, gram: u32) -> bool {
+        let bit = Self::hash(gram) >> self.shift;
+        self.words[bit as usize / 32] >> (bit % 32) & 1 == 1
+    }
+
+    /// Bytes of memory held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.words.len() * 4
+    }
+}
+
 /// Which kernels run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Isa {
@@ -171,6 +217,26 @@ impl Isa {
             _ => scalar::teddy(masks, text, candidate),
         }
     }
+
+    /// Calls `candidate` with each position that is a multiple of the stride (1, 2 or 4) and whose gram
+    /// the filter lets through, in any order.
+    #[inline]
+    pub(crate) fn grams(
+        self,
+        filter: &GramFilter,
+        stride: usize,
+        text: &[u8],
+        candidate: &mut impl FnMut(usize),
+    ) {
+        let done = match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.grams(filter, stride, text, candidate),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(avx512) => avx512.grams(filter, stride, text, candidate),
+            _ => 0,
+        };
+        scalar::grams(filter, stride, text, done, candidate);
+    }
 }
 
 #[cfg(test)]
@@ -216,6 +282,34 @@ mod read_tests {
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kernel_lets_the_same_grams_through() {
+        let text: Vec<u8> = (0..700u32).map(|i| b'a' + (i * i % 17) as u8).collect();
+        let grams: Vec<u32> = text
+            .windows(4)
+            .step_by(5)
+            .map(|w| GramFilter::gram([w[0], w[1], w[2], w[3]]))
+            .collect();
+        for bits in [5, 10, 18, 32] {
+            let filter = GramFilter::new(bits.min(20), grams.iter().copied());
+            for stride in [1, 2, 4] {
+                for len in (0..200).chain([699, 700]) {
+                    let found = |isa: Isa| {
+                        let mut found = Vec::new();
+                        isa.grams(&filter, stride, &text[..len], &mut |at| found.push(at));
+                        found.sort_unstable();
+                        found
+                    };
+                    let wanted = found(Isa::Scalar);
+                    assert!(len < 100 || !wanted.is_empty());
+                    for isa in Isa::all() {
+                        assert_eq!(found(isa), wanted, "{} {stride} {len}", isa.name());
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_vector_kernel_agrees_with_its_twin_at_every_offset_and_length() {

@@ -67,7 +67,7 @@ impl LiteralSearch {
         }
         search.long = Tier::grams(&long, LONG_STRIDE);
         let shortest = middle.iter().map(|(_, literal)| literal.len()).min();
-        let stride = shortest.map_or(1, |len| len + 1 - Grams::len_min(1));
+        let stride = if shortest.is_some_and(|len| len >= Grams::len_min(2)) { 2 } else { 1 };
         search.middle = Tier::grams(&middle, stride);
         search.short = Tier::new(&short, |literals| {
             let mut builder = AhoCorasick::builder();

@@ -228,9 +228,8 @@ mod tests {
     #[test]
     fn a_value_is_found_only_under_its_own_field_and_kind() {
         let mut memo = Memo::new(8);
-        let key = |memo: &mut Memo, field, kind, raw: &[u8]| {
-            memo.key(FieldId(field), kind, raw).unwrap()
-        };
+        let key =
+            |memo: &mut Memo, field, kind, raw: &[u8]| memo.key(FieldId(field), kind, raw).unwrap();
         let stored = key(&mut memo, 1, Kind::Text, b"4624");
         memo.insert(&stored, b"4624", &[AtomId(7), AtomId(9)]);
         assert_eq!(get(&mut memo, &stored, b"4624"), Some(vec![AtomId(7), AtomId(9)]));

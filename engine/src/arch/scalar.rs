@@ -1,6 +1,6 @@
 //! The plain twins of the vector kernels.
 
-use super::{FINGERPRINT, ReadKernel, StringEnd, StringKernel, TeddyMasks};
+use super::{FINGERPRINT, GramFilter, ReadKernel, StringEnd, StringKernel, TeddyMasks};
 use crate::scan::escape_end;
 use crate::shape::Token;
 
@@ -67,4 +67,22 @@ pub(crate) fn teddy(
         }
     }
     text.len().saturating_sub(FINGERPRINT - 1)
+}
+
+/// See [`Isa::grams`](super::Isa::grams); from position `from` on.
+#[inline]
+pub(crate) fn grams(
+    filter: &GramFilter,
+    stride: usize,
+    text: &[u8],
+    from: usize,
+    candidate: &mut impl FnMut(usize),
+) {
+    let mut at = from;
+    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        if filter.lets_through(GramFilter::gram(*window)) {
+            candidate(at);
+        }
+        at += stride;
+    }
 }

@@ -1,13 +1,18 @@
 //! AVX2: thirty-two bytes a step.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, _mm_loadu_si128, _mm256_and_si256, _mm256_broadcastsi128_si256,
-    _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_set1_epi8,
-    _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
+    __m128i, __m256i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm256_and_si256,
+    _mm256_broadcastsi128_si256, _mm256_castsi256_ps, _mm256_cmpeq_epi8, _mm256_i32gather_epi32,
+    _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_movemask_ps,
+    _mm256_mullo_epi32, _mm256_or_si256, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setzero_si256,
+    _mm256_shuffle_epi8, _mm256_sllv_epi32, _mm256_srl_epi32, _mm256_srli_epi16, _mm256_srli_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi32,
 };
 
 use crate::arch::escape::{BlockKernel, StringMasks, string_end};
-use crate::arch::{FINGERPRINT, ReadKernel, StringEnd, Task, TeddyMasks, scalar};
+use crate::arch::{
+    CASE, FINGERPRINT, GramFilter, MIX, ReadKernel, StringEnd, Task, TeddyMasks, scalar,
+};
 use crate::shape::{TOKEN_BYTES, Token};
 
 /// The proof that this CPU has AVX2 and the bit instructions that came with it.
@@ -46,6 +51,22 @@ impl Avx2 {
     ) -> usize {
         // SAFETY: `self` exists, so the CPU has AVX2.
         unsafe { teddy(masks, text, candidate) }
+    }
+}
+
+/// See [`Isa::grams`](crate::arch::Isa::grams); the positions from the returned one on have not been
+/// looked at.
+impl Avx2 {
+    #[inline]
+    pub(crate) fn grams(
+        self,
+        filter: &GramFilter,
+        stride: usize,
+        text: &[u8],
+        candidate: &mut impl FnMut(usize),
+    ) -> usize {
+        // SAFETY: `self` exists, so the CPU has AVX2.
+        unsafe { grams(filter, stride, text, candidate) }
     }
 }
 
@@ -155,3 +176,45 @@ unsafe fn teddy(masks: &TeddyMasks, text: &[u8], candidate: &mut impl FnMut(usiz
 /// Bytes that one step of Teddy loads: the last load begins further on by all but one byte of the
 /// fingerprint.
 const WINDOW: usize = 31 + FINGERPRINT;
+
+/// # Safety
+/// The CPU has AVX2.
+#[target_feature(enable = "avx2")]
+unsafe fn grams(
+    filter: &GramFilter,
+    stride: usize,
+    text: &[u8],
+    candidate: &mut impl FnMut(usize),
+) -> usize {
+    let shift = _mm_cvtsi32_si128(filter.shift as i32);
+    let mut at = 0;
+    // The last load of a step begins three bytes further on.
+    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk::<35>) {
+        for offset in (0..4).step_by(stride) {
+            let bytes = &window[offset..offset + 32];
+            // SAFETY: `bytes` has thirty-two readable bytes; no alignment is needed.
+            let v = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>()) };
+            let grams = _mm256_or_si256(v, _mm256_set1_epi32(CASE as i32));
+            let hashes = _mm256_mullo_epi32(grams, _mm256_set1_epi32(MIX as i32));
+            let bits = _mm256_srl_epi32(hashes, shift);
+            // SAFETY: a hash has 32 bits; shifted it is less than the filter's bits, a thirty-second
+            // of which is the number of its words.
+            let words = unsafe {
+                _mm256_i32gather_epi32::<4>(
+                    filter.words.as_ptr().cast(),
+                    _mm256_srli_epi32::<5>(bits),
+                )
+            };
+            // The wanted bit becomes the uppermost.
+            let places = _mm256_and_si256(bits, _mm256_set1_epi32(31));
+            let up = _mm256_sllv_epi32(words, _mm256_sub_epi32(_mm256_set1_epi32(31), places));
+            let mut set = _mm256_movemask_ps(_mm256_castsi256_ps(up)) as u32;
+            while set != 0 {
+                candidate(at + offset + 4 * set.trailing_zeros() as usize);
+                set &= set - 1;
+            }
+        }
+        at += 32;
+    }
+    at
+}

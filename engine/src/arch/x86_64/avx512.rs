@@ -1,14 +1,18 @@
 //! AVX-512: sixty-four bytes a step, comparisons straight to bits.
 
 use std::arch::x86_64::{
-    __m128i, __m256i, __m512i, _mm_loadu_si128, _mm256_cmpeq_epi8_mask, _mm256_loadu_si256,
-    _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask,
-    _mm512_loadu_si512, _mm512_set1_epi8, _mm512_shuffle_epi8, _mm512_srli_epi16,
-    _mm512_storeu_si512, _mm512_test_epi8_mask,
+    __m128i, __m256i, __m512i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm256_cmpeq_epi8_mask,
+    _mm256_loadu_si256, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask,
+    _mm512_cmplt_epu8_mask, _mm512_i32gather_epi32, _mm512_loadu_si512, _mm512_mullo_epi32,
+    _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_shuffle_epi8, _mm512_sllv_epi32,
+    _mm512_srl_epi32, _mm512_srli_epi16, _mm512_srli_epi32, _mm512_storeu_si512,
+    _mm512_test_epi8_mask, _mm512_test_epi32_mask,
 };
 
 use crate::arch::escape::{BlockKernel, StringMasks, string_end};
-use crate::arch::{FINGERPRINT, ReadKernel, StringEnd, Task, TeddyMasks, scalar};
+use crate::arch::{
+    CASE, FINGERPRINT, GramFilter, MIX, ReadKernel, StringEnd, Task, TeddyMasks, scalar,
+};
 use crate::shape::{TOKEN_BYTES, Token};
 
 /// The proof that this CPU has AVX-512 with byte instructions and short vectors, and AVX2's company.
@@ -46,6 +50,22 @@ impl Avx512 {
     ) -> usize {
         // SAFETY: `self` exists, so the CPU has AVX-512.
         unsafe { teddy(masks, text, candidate) }
+    }
+}
+
+/// See [`Isa::grams`](crate::arch::Isa::grams); the positions from the returned one on have not been
+/// looked at.
+impl Avx512 {
+    #[inline]
+    pub(crate) fn grams(
+        self,
+        filter: &GramFilter,
+        stride: usize,
+        text: &[u8],
+        candidate: &mut impl FnMut(usize),
+    ) -> usize {
+        // SAFETY: `self` exists, so the CPU has AVX-512.
+        unsafe { grams(filter, stride, text, candidate) }
     }
 }
 
@@ -143,4 +163,45 @@ unsafe fn teddy(masks: &TeddyMasks, text: &[u8], candidate: &mut impl FnMut(usiz
         }
     }
     text.len()
+}
+
+/// # Safety
+/// The CPU has AVX-512 with byte instructions.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn grams(
+    filter: &GramFilter,
+    stride: usize,
+    text: &[u8],
+    candidate: &mut impl FnMut(usize),
+) -> usize {
+    let shift = _mm_cvtsi32_si128(filter.shift as i32);
+    let mut at = 0;
+    // The last load of a step begins three bytes further on.
+    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk::<67>) {
+        for offset in (0..4).step_by(stride) {
+            let bytes = &window[offset..offset + 64];
+            // SAFETY: `bytes` has sixty-four readable bytes; no alignment is needed.
+            let v = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast::<__m512i>()) };
+            let grams = _mm512_or_si512(v, _mm512_set1_epi32(CASE as i32));
+            let hashes = _mm512_mullo_epi32(grams, _mm512_set1_epi32(MIX as i32));
+            let bits = _mm512_srl_epi32(hashes, shift);
+            // SAFETY: a hash has 32 bits; shifted it is less than the filter's bits, a thirty-second
+            // of which is the number of its words.
+            let words = unsafe {
+                _mm512_i32gather_epi32::<4>(
+                    _mm512_srli_epi32::<5>(bits),
+                    filter.words.as_ptr().cast(),
+                )
+            };
+            let places = _mm512_and_si512(bits, _mm512_set1_epi32(31));
+            let wanted = _mm512_sllv_epi32(_mm512_set1_epi32(1), places);
+            let mut set = _mm512_test_epi32_mask(words, wanted);
+            while set != 0 {
+                candidate(at + offset + 4 * set.trailing_zeros() as usize);
+                set &= set - 1;
+            }
+        }
+        at += 64;
+    }
+    at
 }
