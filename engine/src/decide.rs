@@ -11,7 +11,7 @@ use crate::field_index::FieldId;
 pub struct GroupId(pub u32);
 
 /// One instruction. Jumps go forward only, to an index of the same program or its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     /// The accumulator becomes this.
     Set(bool),

@@ -71,6 +71,10 @@ impl<T> Lists<T> {
         self.ends.push(u32::try_from(self.items.len()).expect("lists hold less than 2^32 items"));
     }
 
+    pub(crate) fn len(&self) -> u32 {
+        self.ends.len() as u32
+    }
+
     #[inline]
     pub(crate) fn get(&self, at: u32) -> &[T] {
         let start = if at == 0 { 0 } else { self.ends[at as usize - 1] };
@@ -356,27 +360,36 @@ impl PlanBuilder {
             return routing;
         }
         routing.fields = std::mem::take(&mut self.routing_fields);
+        let mut rules_of: HashMap<Vec<Op>, Vec<RuleId>> = HashMap::default();
         for (rule, guard) in std::mem::take(&mut self.guards).into_iter().enumerate() {
-            routing.guards.push(guard);
-            let cover: &[AtomId] = match &self.covers[rule] {
-                Cover::AnyOf(atoms) => atoms,
-                Cover::Always => &[],
-            };
-            let program = self.programs.get(rule as u32).iter().flat_map(|op| match op {
-                Op::Test(atom) => std::slice::from_ref(atom),
-                Op::TestGroup(group) => &self.groups[group.0 as usize],
-                _ => &[],
-            });
-            let mut fields: Vec<FieldId> = program
-                .chain(cover)
-                .map(|atom| &self.atoms[atom.0 as usize])
-                .filter(|atom| atom.is_eager)
-                .map(|atom| atom.field)
-                .collect();
+            rules_of.entry(guard).or_default().push(RuleId(rule as u32));
+        }
+        let mut guards: Vec<(Vec<Op>, Vec<RuleId>)> = rules_of.into_iter().collect();
+        guards.sort_unstable_by_key(|(_, rules)| rules[0]);
+        for (guard, rules) in guards {
+            let mut fields: Vec<FieldId> =
+                rules.iter().flat_map(|rule| self.eager_fields(*rule)).collect();
             fields.sort_unstable();
             fields.dedup();
-            routing.rule_fields.push(fields);
+            routing.guards.push(guard);
+            routing.rules_of.push(rules);
+            routing.fields_of.push(fields);
         }
         routing
+    }
+
+    /// The fields of a rule's eager atoms.
+    fn eager_fields(&self, rule: RuleId) -> impl Iterator<Item = FieldId> {
+        let cover: &[AtomId] = match &self.covers[rule.0 as usize] {
+            Cover::AnyOf(atoms) => atoms,
+            Cover::Always => &[],
+        };
+        let program = self.programs.get(rule.0).iter().flat_map(|op| match op {
+            Op::Test(atom) => std::slice::from_ref(atom),
+            Op::TestGroup(group) => &self.groups[group.0 as usize],
+            _ => &[],
+        });
+        let atoms = program.chain(cover).map(|atom| &self.atoms[atom.0 as usize]);
+        atoms.filter(|atom| atom.is_eager).map(|atom| atom.field)
     }
 }

@@ -33,10 +33,12 @@ const RESTS_FOR: u32 = 64 * JUDGED_AFTER;
 pub(crate) struct Routing {
     /// The fields whose values make a route; none if routing is not worth it.
     pub(crate) fields: Vec<FieldId>,
-    /// By rule: its guard; empty for a rule that may hold on any route.
+    /// The guards, each once; the empty one is that of rules that may hold on any route.
     pub(crate) guards: Lists<Op>,
-    /// By rule: the fields of its eager atoms.
-    pub(crate) rule_fields: Lists<FieldId>,
+    /// By guard: the rules that have it.
+    pub(crate) rules_of: Lists<RuleId>,
+    /// By guard: the fields of these rules' eager atoms.
+    pub(crate) fields_of: Lists<FieldId>,
 }
 
 /// What is known of a route.
@@ -131,11 +133,13 @@ impl Routes {
             is_needed: vec![false; plan.fields.len()].into(),
             alive: vec![0; rules.div_ceil(64)].into(),
         };
-        for rule in 0..rules as u32 {
-            let guard = plan.routing.guards.get(rule);
+        for id in 0..plan.routing.guards.len() {
+            let guard = plan.routing.guards.get(id);
             if guard.is_empty() || decide::run(guard, record) {
-                route.alive[rule as usize / 64] |= 1 << (rule % 64);
-                for field in plan.routing.rule_fields.get(rule) {
+                for rule in plan.routing.rules_of.get(id) {
+                    route.alive[rule.0 as usize / 64] |= 1 << (rule.0 % 64);
+                }
+                for field in plan.routing.fields_of.get(id) {
                     route.is_needed[field.0 as usize] = true;
                 }
             }
