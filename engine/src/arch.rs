@@ -65,11 +65,28 @@ pub(crate) fn prefetch<T>(of: &[T], at: usize) {
 /// Bytes of a literal that Teddy looks at.
 pub(crate) const FINGERPRINT: usize = 4;
 
-/// For each byte of a fingerprint, the buckets that its low and its high nibble allow.
-#[derive(Debug, Clone, Default)]
+/// For each byte of a fingerprint, the buckets that its low and its high nibble allow, and those that
+/// its low six bits do: a kernel takes what it can look up at once.
+#[derive(Debug, Clone)]
 pub(crate) struct TeddyMasks {
     pub(crate) low: [[u8; 16]; FINGERPRINT],
     pub(crate) high: [[u8; 16]; FINGERPRINT],
+    pub(crate) six: [[u8; 64]; FINGERPRINT],
+}
+
+impl Default for TeddyMasks {
+    fn default() -> Self {
+        Self { low: Default::default(), high: Default::default(), six: [[0; 64]; FINGERPRINT] }
+    }
+}
+
+/// What a pass of Teddy saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TeddyPass {
+    /// The positions from here on have not been looked at.
+    pub(crate) done: usize,
+    /// Whether the whole text is ASCII.
+    pub(crate) is_ascii: bool,
 }
 
 impl TeddyMasks {
@@ -77,6 +94,7 @@ impl TeddyMasks {
     pub(crate) fn add(&mut self, place: usize, byte: u8, bucket: usize) {
         self.low[place][usize::from(byte & 15)] |= 1 << bucket;
         self.high[place][usize::from(byte >> 4)] |= 1 << bucket;
+        self.six[place][usize::from(byte & 63)] |= 1 << bucket;
     }
 
     /// Lets every byte at `place` into a bucket.
@@ -85,6 +103,7 @@ impl TeddyMasks {
             self.low[place][nibble] |= 1 << bucket;
             self.high[place][nibble] |= 1 << bucket;
         }
+        self.six[place].iter_mut().for_each(|buckets| *buckets |= 1 << bucket);
     }
 }
 
@@ -200,15 +219,14 @@ impl Isa {
     }
 
     /// Calls `candidate` with each position whose next bytes some bucket allows, and those buckets; a
-    /// position may lie so near the end that the text lacks some of these bytes. The positions from
-    /// the returned one on have not been looked at.
+    /// position may lie so near the end that the text lacks some of these bytes.
     #[inline]
     pub(crate) fn teddy(
         self,
         masks: &TeddyMasks,
         text: &[u8],
         candidate: &mut impl FnMut(usize, u8),
-    ) -> usize {
+    ) -> TeddyPass {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.teddy(masks, text, candidate),

@@ -6,6 +6,8 @@
 
 #![allow(missing_docs, reason = "hidden, and each name is that of the module that it wraps")]
 
+pub use crate::rarity::{class as bigram_class, table as bigram_table};
+
 use crate::atom::AtomId;
 use crate::field_index::FieldId;
 use crate::literal_search;

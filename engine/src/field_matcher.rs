@@ -109,6 +109,16 @@ pub(crate) struct FieldMatcher {
     each: Vec<AtomId>,
 }
 
+/// A literal of a keyword in a record.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct KeywordHit {
+    pub(crate) atom: AtomId,
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    /// The atom holds, if it is a value that stands there.
+    pub(crate) is_sure: bool,
+}
+
 /// Marks what was found for the value at hand; one per worker.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -291,23 +301,24 @@ impl FieldMatcher {
         found.respelled = respelled;
     }
 
-    /// Calls `hit` with each atom that may hold for the value that stands at the place given; the
-    /// last argument says that it does, if a value stands there. Only for a matcher made by
+    /// Calls `hit` with each atom that may hold for the value that stands at the place given; says
+    /// whether the record is ASCII if that was seen on the way. Only for a matcher made by
     /// [`FieldMatcher::of_keywords`].
     pub(crate) fn find_literals(
         &self,
         record: &[u8],
-        mut hit: impl FnMut(AtomId, usize, usize, bool),
-    ) {
+        mut hit: impl FnMut(KeywordHit),
+    ) -> Option<bool> {
         self.literals.search.find(record, |id, start, end| {
             let boundary = is_escape_boundary(record, start);
             if boundary == Some(false) {
                 return;
             }
             for fire in &self.literals.fires[id as usize] {
-                hit(fire.atom, start, end, boundary == Some(true) && !fire.verify);
+                let is_sure = boundary == Some(true) && !fire.verify;
+                hit(KeywordHit { atom: fire.atom, start: start as u32, end: end as u32, is_sure });
             }
-        });
+        })
     }
 
     /// Whether literals may be in a value that [`FieldMatcher::find_literals`] does not find.

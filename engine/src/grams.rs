@@ -3,8 +3,8 @@
 //! Each pattern contributes a few consecutive 4-byte grams, as many as the text is read with a
 //! stride: wherever the pattern stands, one of these grams is at a place that is looked at. A bitmap
 //! answers most places; what it lets through is looked up in a table and compared with the whole
-//! pattern. The idea is Wu and Manber's (1994); of a pattern's grams the rarest run among all
-//! patterns is taken, so that `.exe` does not fire for everybody.
+//! pattern. The idea is Wu and Manber's (1994); of a pattern's grams the run that is rarest in logs
+//! (see [`crate::rarity`]) is taken, so that `.exe` does not fire for everybody.
 //!
 //! # Soundness
 //! A pattern of n bytes has n − 3 grams; with stride s it must give s of them, so patterns shorter
@@ -18,6 +18,7 @@ const BITMAP_BITS_MIN: u32 = 10;
 const BITMAP_BITS_MAX: u32 = 18;
 
 use crate::arch::{GramFilter, Isa};
+use crate::rarity;
 
 /// A set of literals, all of at least `stride + 3` bytes.
 #[derive(Debug)]
@@ -39,6 +40,25 @@ struct Place {
     pattern: u32,
     /// Bytes of the pattern before the gram.
     offset: u32,
+    /// Another gram of the pattern, and where it is from this one: most places are wrong, and this
+    /// tells it without going to the pattern.
+    second: u32,
+    second_at: i32,
+}
+
+impl Place {
+    fn new(id: u32, pattern: &[u8], at: usize) -> Self {
+        // Apart from the first as far as the pattern allows, behind it if that is as far.
+        let last = pattern.len() - GRAM;
+        let second = if last - at >= at { last.min(at + GRAM) } else { at.saturating_sub(GRAM) };
+        Self {
+            gram: gram_at(pattern, at),
+            pattern: id,
+            offset: at as u32,
+            second: gram_at(pattern, second),
+            second_at: second as i32 - at as i32,
+        }
+    }
 }
 
 #[inline]
@@ -57,24 +77,14 @@ impl Grams {
         if patterns.is_empty() {
             return None;
         }
-        let mut counts = std::collections::HashMap::new();
-        for pattern in &patterns {
-            for at in 0..=pattern.len() - GRAM {
-                *counts.entry(gram_at(pattern, at)).or_insert(0u32) += 1;
-            }
-        }
         let mut places = Vec::with_capacity(patterns.len() * stride);
         for (id, pattern) in patterns.iter().enumerate() {
             let starts = pattern.len() + 2 - GRAM - stride;
-            let cost = |from: usize| -> u32 {
-                (from..from + stride).map(|at| counts[&gram_at(pattern, at)]).sum()
+            let share = |from: usize| -> f32 {
+                (from..from + stride).map(|at| rarity::share(&pattern[at..at + GRAM])).sum()
             };
-            let from = (0..starts).min_by_key(|from| cost(*from)).unwrap_or(0);
-            places.extend((from..from + stride).map(|at| Place {
-                gram: gram_at(pattern, at),
-                pattern: id as u32,
-                offset: at as u32,
-            }));
+            let from = (0..starts).min_by(|a, b| share(*a).total_cmp(&share(*b))).unwrap_or(0);
+            places.extend((from..from + stride).map(|at| Place::new(id as u32, pattern, at)));
         }
         let bits = (places.len() as u32 * 64)
             .next_power_of_two()
@@ -118,6 +128,11 @@ impl Grams {
         let bucket = (GramFilter::hash(gram) >> self.bucket_shift) as usize;
         let places = &self.places[self.starts[bucket] as usize..self.starts[bucket + 1] as usize];
         for place in places.iter().filter(|place| place.gram == gram) {
+            let second = at.checked_add_signed(place.second_at as isize);
+            let window = second.and_then(|second| text.get(second..)?.first_chunk());
+            if window.is_none_or(|window| GramFilter::gram(*window) != place.second) {
+                continue;
+            }
             let Some(start) = at.checked_sub(place.offset as usize) else { continue };
             let pattern = &self.patterns[place.pattern as usize];
             let window = text.get(start..start + pattern.len());

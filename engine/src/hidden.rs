@@ -22,17 +22,25 @@ pub(crate) struct Hidden {
 impl Hidden {
     /// What a value of a record hides; `record_is_ascii` saves looking.
     pub(crate) fn of(value: Value, record: &[u8], record_is_ascii: bool) -> Self {
-        let mut hidden = Self { has_odd_escapes: value.is_oddly_spelled, ..Self::default() };
         let raw = value.range.of(record);
-        if !record_is_ascii && !raw.is_ascii() {
-            hidden.beyond_ascii = true;
-            let pairs = raw.windows(2).filter(|pair| pair[0] == 0xc5 && pair[1] == 0xbf);
-            pairs.for_each(|_| hidden.add('\u{17f}'));
-            let signs = memchr::memmem::find_iter(raw, "\u{212a}");
-            signs.for_each(|_| hidden.add('\u{212a}'));
-        }
+        let mut hidden = match record_is_ascii || raw.is_ascii() {
+            true => Self::default(),
+            false => Self::of_text(raw),
+        };
+        hidden.has_odd_escapes = value.is_oddly_spelled;
         if value.is_oddly_spelled {
             hidden.add_escapes(raw);
+        }
+        hidden
+    }
+
+    /// What a text that is not ASCII hides beside its escapes.
+    pub(crate) fn of_text(raw: &[u8]) -> Self {
+        let mut hidden = Self { beyond_ascii: true, ..Self::default() };
+        for c in ['\u{17f}', '\u{212a}'] {
+            if memchr::memmem::find(raw, c.encode_utf8(&mut [0; 4]).as_bytes()).is_some() {
+                hidden.add(c);
+            }
         }
         hidden
     }

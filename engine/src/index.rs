@@ -145,10 +145,10 @@ impl RecordFields {
     }
 
     /// The leaf that holds the bytes `start..end` of the record, if one does.
-    pub(crate) fn leaf_at(&self, start: usize, end: usize) -> Option<u32> {
-        let behind = self.leaves.partition_point(|leaf| leaf.range.start as usize <= start);
+    pub(crate) fn leaf_at(&self, start: u32, end: u32) -> Option<u32> {
+        let behind = self.leaves.partition_point(|leaf| leaf.range.start <= start);
         let at = behind.checked_sub(1)?;
-        (end <= self.leaves[at].range.end as usize).then_some(at as u32)
+        (end <= self.leaves[at].range.end).then_some(at as u32)
     }
 
     fn list_leaves(&mut self, tape: &Tape) {

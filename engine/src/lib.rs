@@ -26,6 +26,7 @@ mod memo;
 mod path;
 mod plan;
 mod plan_view;
+mod rarity;
 mod reader;
 mod rejection;
 mod route;

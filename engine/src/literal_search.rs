@@ -78,13 +78,19 @@ impl LiteralSearch {
         search
     }
 
-    /// Calls `found` with the index of each literal that is in the spelled text, and its place.
+    /// Calls `found` with the index of each literal that is in the spelled text, and its place; says
+    /// whether the text is ASCII if it saw all of it.
     #[inline]
-    pub(crate) fn find(&self, text: &[u8], mut found: impl FnMut(u32, usize, usize)) {
+    pub(crate) fn find(
+        &self,
+        text: &[u8],
+        mut found: impl FnMut(u32, usize, usize),
+    ) -> Option<bool> {
+        let few = self
+            .few
+            .as_ref()
+            .map(|tier| tier.search.find(text, |id, at| tier.hit(id, at, &mut found)));
         for tier in [&self.long, &self.middle].into_iter().flatten() {
-            tier.search.find(text, |id, at| tier.hit(id, at, &mut found));
-        }
-        if let Some(tier) = &self.few {
             tier.search.find(text, |id, at| tier.hit(id, at, &mut found));
         }
         if let Some(tier) = &self.short {
@@ -92,6 +98,7 @@ impl LiteralSearch {
                 tier.hit(hit.pattern().as_u32(), hit.start(), &mut found);
             }
         }
+        few
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -48,7 +48,7 @@ impl Reader {
         Self { isa, ..Self::new(depth_max) }
     }
 
-    /// Reads a record that is UTF-8 and at most 2^32 - 2 bytes long; says whether some text is oddly
+    /// Reads a record that is at most 2^32 - 2 bytes long, UTF-8 or not; says whether some text is oddly
     /// spelled. `None`: take the way by the tape.
     pub(crate) fn read(
         &mut self,

@@ -13,14 +13,14 @@ use crate::atom::{AtomId, FieldProbe, Probe};
 use crate::atom_states::{AtomStates, Candidates, Woken};
 use crate::decide::{self, GroupId, Record};
 use crate::field_index::{FieldId, KEYWORDS};
-use crate::field_matcher::{FieldMatcher, Found};
+use crate::field_matcher::{FieldMatcher, Found, KeywordHit};
 use crate::field_ref;
 use crate::hidden::Hidden;
 use crate::index::{END, FieldValue, RecordFields};
 use crate::matcher::{Counters, MatcherConfig};
 use crate::memo::{Key, Memo};
 use crate::reader::Reader;
-use crate::route::{self, Routes};
+use crate::route::{self, Route, Routes};
 use crate::scan::{Scanner, check_text};
 use crate::shape::Shapes;
 use crate::tape::{Kind, Spelling, Tape, Value};
@@ -49,10 +49,24 @@ pub(crate) struct State {
     route: Option<u32>,
     atoms: AtomStates,
     pub(crate) woken: Woken,
+    keyword_hits: KeywordHits,
     candidates: Candidates,
     /// The rules that match the record at hand.
     pub(crate) matches: Vec<RuleId>,
 }
+
+/// The literals of keywords that were found in a record before it was read.
+#[derive(Debug, Default)]
+struct KeywordHits {
+    hits: Vec<KeywordHit>,
+    /// They are all in `hits`.
+    is_complete: bool,
+    /// The last record needed them: so will the next one, most likely.
+    are_needed: bool,
+}
+
+/// So many hits are kept; of a record with more they are looked for again.
+const KEYWORD_HITS_MAX: usize = 1024;
 
 /// A value to be matched.
 #[derive(Debug, Clone, Copy)]
@@ -108,6 +122,7 @@ impl State {
             found: Found::new(plan.atoms.len(), patterns.unwrap_or(0)),
             atoms: AtomStates::new(plan.atoms.len(), plan.group_count),
             woken: Woken::new(plan.rules().len()),
+            keyword_hits: KeywordHits::default(),
             candidates: Candidates::new(plan.atoms.len()),
             routes: Routes::default(),
             route: None,
@@ -130,10 +145,12 @@ impl State {
         self.woken.begin();
         self.find_route(plan, record);
         self.match_fields(plan, record);
-        if let Some(keywords) = &plan.keywords
-            && self.route.is_none_or(|route| self.routes.get(route).needs_keywords())
-        {
-            self.match_keywords(plan, record, keywords);
+        if let Some(keywords) = &plan.keywords {
+            let route = self.route.map(|route| self.routes.get(route));
+            self.keyword_hits.are_needed = route.is_none_or(Route::needs_keywords);
+            if self.keyword_hits.are_needed {
+                self.match_keywords(plan, record, keywords);
+            }
         }
         for rule in &plan.always {
             self.woken.wake(*rule);
@@ -142,15 +159,34 @@ impl State {
         Ok(())
     }
 
+    /// Whether a record is ASCII, and UTF-8 at all. This is the first pass over its bytes, and waits
+    /// for memory: if keywords will be wanted, they are looked for on the way.
+    fn check_text(&mut self, plan: &Plan, record: &[u8]) -> Result<bool, Rejection> {
+        let KeywordHits { hits, is_complete, are_needed } = &mut self.keyword_hits;
+        hits.clear();
+        *is_complete = false;
+        let Some(keywords) = plan.keywords.as_ref().filter(|_| *are_needed) else {
+            return check_text(record);
+        };
+        *is_complete = true;
+        let is_ascii = keywords.find_literals(record, |hit| {
+            *is_complete &= hits.len() < KEYWORD_HITS_MAX;
+            if *is_complete {
+                hits.push(hit);
+            }
+        });
+        if is_ascii == Some(true) { Ok(true) } else { check_text(record) }
+    }
+
     /// Steps 2 and 3: by the reader, which knows the records that most are, or by scanning to a tape.
     fn read(&mut self, plan: &Plan, record: &[u8]) -> Result<(), Rejection> {
         self.scanner.check_size(record)?;
-        self.spelling.is_ascii = check_text(record)?;
+        let is_ascii = self.check_text(plan, record)?;
         self.shapes.begin_record();
         if self.uses_reader {
             let fields = &mut self.fields;
             if let Some(odd) = self.reader.read(record, fields, &mut self.shapes, &plan.fields) {
-                self.spelling.has_odd_text = odd;
+                self.spelling = Spelling { is_ascii, has_odd_text: odd };
                 return Ok(());
             }
         }
@@ -270,17 +306,22 @@ impl State {
         let (fields, candidates) = (&self.fields, &mut self.candidates);
         let (atoms, woken) = (&mut self.atoms, &mut self.woken);
         candidates.begin();
-        keywords.find_literals(record, |atom, start, end, is_sure| {
-            if atoms.get(atom) == Some(true) {
+        let mut take = |hit: KeywordHit| {
+            if atoms.get(hit.atom) == Some(true) {
                 return;
             }
-            let Some(leaf) = fields.leaf_at(start, end) else { return };
-            if is_sure && !fields.leaves[leaf as usize].is_oddly_spelled {
-                fire(plan, [atom], atoms, woken);
+            let Some(leaf) = fields.leaf_at(hit.start, hit.end) else { return };
+            if hit.is_sure && !fields.leaves[leaf as usize].is_oddly_spelled {
+                fire(plan, [hit.atom], atoms, woken);
             } else {
-                candidates.add(atom, leaf);
+                candidates.add(hit.atom, leaf);
             }
-        });
+        };
+        if self.keyword_hits.is_complete {
+            self.keyword_hits.hits.iter().copied().for_each(&mut take);
+        } else {
+            keywords.find_literals(record, take);
+        }
         for i in 0..self.candidates.pairs.len() {
             let (atom, leaf) = self.candidates.pairs[i];
             if self.atoms.get(atom) == Some(true) {
@@ -292,8 +333,9 @@ impl State {
                 fire(plan, [atom], &mut self.atoms, &mut self.woken);
             }
         }
-        let some_odd = self.spelling.has_odd_text || !self.spelling.is_ascii;
-        if some_odd || keywords.asks_every_value() {
+        let hides = self.spelling.has_odd_text
+            || (!self.spelling.is_ascii && keywords.may_be_in(Hidden::of_text(record)));
+        if hides || keywords.asks_every_value() {
             self.match_keywords_by_value(plan, record, keywords);
         }
     }

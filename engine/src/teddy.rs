@@ -11,6 +11,7 @@
 //! compared one by one. The property test below compares with a plain search.
 
 use crate::arch::{FINGERPRINT, Isa, TeddyMasks};
+use crate::rarity;
 
 /// Most literals of a set: beyond that every position has a candidate.
 pub(crate) const LITERALS_MAX: usize = 64;
@@ -74,17 +75,21 @@ impl Teddy {
         Some(Self { isa: Isa::best(), banks, literals: literals.into() })
     }
 
-    /// Calls `found` with each literal that is in the text and its place.
+    /// Calls `found` with each literal that is in the text and its place; says whether the text is
+    /// ASCII.
     #[inline]
-    pub(crate) fn find(&self, text: &[u8], mut found: impl FnMut(u32, usize)) {
+    pub(crate) fn find(&self, text: &[u8], mut found: impl FnMut(u32, usize)) -> bool {
+        let mut is_ascii = true;
         for bank in &self.banks {
             let mut candidate =
                 |at: usize, buckets: u8| self.confirm(bank, text, at, buckets, &mut found);
-            let done = self.isa.teddy(&bank.masks, text, &mut candidate);
-            for at in done..text.len() {
+            let pass = self.isa.teddy(&bank.masks, text, &mut candidate);
+            for at in pass.done..text.len() {
                 self.confirm(bank, text, at, u8::MAX, &mut found);
             }
+            is_ascii = pass.is_ascii;
         }
+        is_ascii
     }
 
     #[inline]
@@ -159,16 +164,11 @@ impl Load {
     }
 }
 
-/// Where the fingerprint of a literal begins: where its bytes are rarest in logs, by rule of thumb.
+/// Where the fingerprint of a literal begins: where its bytes are rarest in logs.
 fn rarest_window(literal: &[u8]) -> usize {
-    let commonness = |byte: &u8| match byte.to_ascii_lowercase() {
-        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | b'\\' | b' ' | b'0' => 4,
-        b'l' | b'c' | b'd' | b'm' | b'w' | b'p' | b'u' | b'.' | b'-' | b'1'..=b'9' => 3,
-        b'f' | b'g' | b'h' | b'y' | b'b' | b'v' | b'k' | b':' | b'/' | b'"' => 2,
-        _ => 1,
-    };
     let windows = literal.windows(FINGERPRINT).enumerate();
-    windows.min_by_key(|(_, w)| w.iter().map(commonness).sum::<u32>()).map_or(0, |(at, _)| at)
+    let shares = windows.map(|(at, window)| (at, rarity::share(window)));
+    shares.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(at, _)| at)
 }
 
 /// The bucket whose candidates grow least.
@@ -221,7 +221,7 @@ mod tests {
         #[test]
         fn finds_what_a_plain_search_finds(
             literals in prop::collection::vec("[ab\\\\.]{2,5}", 1..40),
-            text in "[abAB\\\\.x]{0,100}",
+            text in "[abAB\\\\.x]{0,100}é?[ab]{0,70}",
         ) {
             let boxed: Vec<Box<[u8]>> = literals.iter().map(|l| l.as_bytes().into()).collect();
             let mut teddy = Teddy::new(&boxed).unwrap();
@@ -229,7 +229,7 @@ mod tests {
             let mut wanted = Vec::new();
             for (id, literal) in literals.iter().enumerate() {
                 for at in 0..text.len() {
-                    if lower[at..].starts_with(literal.as_str()) {
+                    if lower.as_bytes()[at..].starts_with(literal.as_bytes()) {
                         wanted.push((id as u32, at));
                     }
                 }
@@ -237,7 +237,8 @@ mod tests {
             for isa in Isa::all() {
                 teddy.isa = isa;
                 let mut got = Vec::new();
-                teddy.find(text.as_bytes(), |id, at| got.push((id, at)));
+                let is_ascii = teddy.find(text.as_bytes(), |id, at| got.push((id, at)));
+                prop_assert_eq!(is_ascii, text.is_ascii());
                 got.sort_unstable();
                 prop_assert_eq!(&got, &wanted, "{:?}", isa);
             }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sigmill_codegen::{CompileOptions, atom_plan};
+use sigmill_engine::bench_api::{bigram_class, bigram_table};
 use sigmill_engine::{Matcher, MatcherConfig};
 use sigmill_parser::Rule;
 
@@ -34,4 +35,15 @@ pub(crate) fn run(rules: &[Arc<Rule>], events: &Events) {
     for (name, rate) in table {
         println!("{rate:.4}\t{name}");
     }
+}
+
+/// Prints the table by which literals are looked for where they are rarest.
+pub(crate) fn bigrams(events: &Events) {
+    let mut counts = [[0u64; 64]; 64];
+    for record in events.iter() {
+        for pair in record.windows(2) {
+            counts[bigram_class(pair[0])][bigram_class(pair[1])] += 1;
+        }
+    }
+    print!("{}", bigram_table(&counts));
 }

@@ -103,6 +103,12 @@ enum Command {
         #[command(flatten)]
         input: Input,
     },
+    /// Prints how often one character follows another in sample events.
+    Bigrams {
+        /// Events: NDJSON, plain or .zst.
+        #[arg(long, required = true)]
+        events: Vec<PathBuf>,
+    },
     /// Writes many events made of a few.
     MakeEvents {
         /// Events to start from: NDJSON, plain or .zst.
@@ -174,6 +180,10 @@ fn main() -> anyhow::Result<()> {
         Command::Frequencies { input } => {
             let events = input::events(&input.events, input.bytes)?;
             frequencies::run(&input::rules(&input.rules)?, &events);
+            Ok(())
+        }
+        Command::Bigrams { events } => {
+            frequencies::bigrams(&input::events(&events, None)?);
             Ok(())
         }
         Command::MakeEvents { events, bytes, out } => {

@@ -1,6 +1,6 @@
 //! The plain twins of the vector kernels.
 
-use super::{FINGERPRINT, GramFilter, ReadKernel, StringEnd, StringKernel, TeddyMasks};
+use super::{FINGERPRINT, GramFilter, ReadKernel, StringEnd, StringKernel, TeddyMasks, TeddyPass};
 use crate::scan::escape_end;
 use crate::shape::Token;
 
@@ -56,7 +56,7 @@ pub(crate) fn teddy(
     masks: &TeddyMasks,
     text: &[u8],
     candidate: &mut impl FnMut(usize, u8),
-) -> usize {
+) -> TeddyPass {
     for (at, window) in text.windows(FINGERPRINT).enumerate() {
         let buckets = (0..FINGERPRINT).fold(u8::MAX, |buckets, place| {
             let byte = usize::from(window[place]);
@@ -66,7 +66,7 @@ pub(crate) fn teddy(
             candidate(at, buckets);
         }
     }
-    text.len().saturating_sub(FINGERPRINT - 1)
+    TeddyPass { done: text.len().saturating_sub(FINGERPRINT - 1), is_ascii: text.is_ascii() }
 }
 
 /// See [`Isa::grams`](super::Isa::grams); from position `from` on.

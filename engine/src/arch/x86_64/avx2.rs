@@ -11,7 +11,7 @@ use std::arch::x86_64::{
 
 use crate::arch::escape::{BlockKernel, StringMasks, string_end};
 use crate::arch::{
-    CASE, FINGERPRINT, GramFilter, MIX, ReadKernel, StringEnd, Task, TeddyMasks, scalar,
+    CASE, FINGERPRINT, GramFilter, MIX, ReadKernel, StringEnd, Task, TeddyMasks, TeddyPass, scalar,
 };
 use crate::shape::{TOKEN_BYTES, Token};
 
@@ -48,7 +48,7 @@ impl Avx2 {
         masks: &TeddyMasks,
         text: &[u8],
         candidate: &mut impl FnMut(usize, u8),
-    ) -> usize {
+    ) -> TeddyPass {
         // SAFETY: `self` exists, so the CPU has AVX2.
         unsafe { teddy(masks, text, candidate) }
     }
@@ -124,7 +124,11 @@ impl BlockKernel for Avx2 {
 /// # Safety
 /// The CPU has AVX2.
 #[target_feature(enable = "avx2")]
-unsafe fn teddy(masks: &TeddyMasks, text: &[u8], candidate: &mut impl FnMut(usize, u8)) -> usize {
+unsafe fn teddy(
+    masks: &TeddyMasks,
+    text: &[u8],
+    candidate: &mut impl FnMut(usize, u8),
+) -> TeddyPass {
     let table = |nibbles: &[u8; 16]| {
         // SAFETY: sixteen bytes are read from an array of sixteen; no alignment is needed.
         _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(nibbles.as_ptr().cast::<__m128i>()) })
@@ -132,12 +136,16 @@ unsafe fn teddy(masks: &TeddyMasks, text: &[u8], candidate: &mut impl FnMut(usiz
     let low = masks.low.each_ref().map(table);
     let high = masks.high.each_ref().map(table);
     let nibble = _mm256_set1_epi8(15);
+    let mut all = _mm256_setzero_si256();
     let mut step = |window: &[u8; WINDOW], at: usize| {
         let mut buckets = _mm256_set1_epi8(-1);
         for place in 0..FINGERPRINT {
             let bytes = &window[place..place + 32];
             // SAFETY: `bytes` has thirty-two readable bytes; no alignment is needed.
             let v = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>()) };
+            if place == 0 {
+                all = _mm256_or_si256(all, v);
+            }
             let by_low = _mm256_shuffle_epi8(low[place], _mm256_and_si256(v, nibble));
             let shifted = _mm256_and_si256(_mm256_srli_epi16::<4>(v), nibble);
             let by_high = _mm256_shuffle_epi8(high[place], shifted);
@@ -170,7 +178,8 @@ unsafe fn teddy(masks: &TeddyMasks, text: &[u8], candidate: &mut impl FnMut(usiz
             step(window, at + from);
         }
     }
-    text.len()
+    let is_ascii = _mm256_movemask_epi8(all) == 0;
+    TeddyPass { done: text.len(), is_ascii }
 }
 
 /// Bytes that one step of Teddy loads: the last load begins further on by all but one byte of the

@@ -3,21 +3,24 @@
 use std::arch::x86_64::{
     __m128i, __m256i, __m512i, _mm_cvtsi32_si128, _mm_loadu_si128, _mm256_cmpeq_epi8_mask,
     _mm256_loadu_si256, _mm512_and_si512, _mm512_broadcast_i32x4, _mm512_cmpeq_epi8_mask,
-    _mm512_cmplt_epu8_mask, _mm512_i32gather_epi32, _mm512_loadu_si512, _mm512_mullo_epi32,
-    _mm512_or_si512, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_shuffle_epi8, _mm512_sllv_epi32,
-    _mm512_srl_epi32, _mm512_srli_epi16, _mm512_srli_epi32, _mm512_storeu_si512,
-    _mm512_test_epi8_mask, _mm512_test_epi32_mask,
+    _mm512_cmplt_epu8_mask, _mm512_i32gather_epi32, _mm512_loadu_si512, _mm512_movepi8_mask,
+    _mm512_mullo_epi32, _mm512_or_si512, _mm512_permutexvar_epi8, _mm512_set1_epi8,
+    _mm512_set1_epi32, _mm512_shuffle_epi8, _mm512_sllv_epi32, _mm512_srl_epi32, _mm512_srli_epi16,
+    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_test_epi8_mask, _mm512_test_epi32_mask,
 };
 
 use crate::arch::escape::{BlockKernel, StringMasks, string_end};
 use crate::arch::{
-    CASE, FINGERPRINT, GramFilter, MIX, ReadKernel, StringEnd, Task, TeddyMasks, scalar,
+    CASE, FINGERPRINT, GramFilter, MIX, ReadKernel, StringEnd, Task, TeddyMasks, TeddyPass, scalar,
 };
 use crate::shape::{TOKEN_BYTES, Token};
 
 /// The proof that this CPU has AVX-512 with byte instructions and short vectors, and AVX2's company.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512 {
+    /// It can look up any of sixty-four bytes at once, too.
+    has_vbmi: bool,
+}
 
 impl Avx512 {
     /// `None` when this CPU lacks one of them.
@@ -26,7 +29,7 @@ impl Avx512 {
             && std::is_x86_feature_detected!("avx512f")
             && std::is_x86_feature_detected!("avx512bw")
             && std::is_x86_feature_detected!("avx512vl");
-        has_all.then_some(Self(()))
+        has_all.then(|| Self { has_vbmi: std::is_x86_feature_detected!("avx512vbmi") })
     }
 
     /// See [`Isa::run`](crate::arch::Isa::run).
@@ -47,9 +50,14 @@ impl Avx512 {
         masks: &TeddyMasks,
         text: &[u8],
         candidate: &mut impl FnMut(usize, u8),
-    ) -> usize {
-        // SAFETY: `self` exists, so the CPU has AVX-512.
-        unsafe { teddy(masks, text, candidate) }
+    ) -> TeddyPass {
+        // SAFETY: `self` exists, so the CPU has AVX-512, and says itself whether it has VBMI.
+        unsafe {
+            match self.has_vbmi {
+                true => teddy_by_six_bits(masks, text, candidate),
+                false => teddy_by_nibbles(masks, text, candidate),
+            }
+        }
     }
 }
 
@@ -114,55 +122,131 @@ impl BlockKernel for Avx512 {
 /// fingerprint.
 const WINDOW: usize = 63 + FINGERPRINT;
 
+/// Says for sixty-four bytes at a place of the fingerprint which buckets they allow.
+trait Buckets {
+    /// # Safety
+    /// The CPU has the instructions of the implementation.
+    unsafe fn of(&self, place: usize, bytes: __m512i) -> __m512i;
+}
+
+/// By both nibbles of a byte.
+struct Nibbles {
+    low: [__m512i; FINGERPRINT],
+    high: [__m512i; FINGERPRINT],
+}
+
+impl Buckets for Nibbles {
+    #[inline(always)]
+    unsafe fn of(&self, place: usize, bytes: __m512i) -> __m512i {
+        // SAFETY: the caller has AVX-512 with byte instructions.
+        unsafe {
+            let nibble = _mm512_set1_epi8(15);
+            let by_low = _mm512_shuffle_epi8(self.low[place], _mm512_and_si512(bytes, nibble));
+            let shifted = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), nibble);
+            _mm512_and_si512(by_low, _mm512_shuffle_epi8(self.high[place], shifted))
+        }
+    }
+}
+
+/// By the low six bits of a byte: a third of the instructions, and hardly more candidates.
+struct SixBits([__m512i; FINGERPRINT]);
+
+impl Buckets for SixBits {
+    #[inline(always)]
+    unsafe fn of(&self, place: usize, bytes: __m512i) -> __m512i {
+        // SAFETY: the caller has AVX-512 with permutations of bytes, which look at six bits only.
+        unsafe { _mm512_permutexvar_epi8(bytes, self.0[place]) }
+    }
+}
+
 /// # Safety
 /// The CPU has AVX-512 with byte instructions.
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn teddy(masks: &TeddyMasks, text: &[u8], candidate: &mut impl FnMut(usize, u8)) -> usize {
+unsafe fn teddy_by_nibbles(
+    masks: &TeddyMasks,
+    text: &[u8],
+    candidate: &mut impl FnMut(usize, u8),
+) -> TeddyPass {
     let table = |nibbles: &[u8; 16]| {
         // SAFETY: sixteen bytes are read from an array of sixteen; no alignment is needed.
         _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(nibbles.as_ptr().cast::<__m128i>()) })
     };
     let low = masks.low.each_ref().map(table);
     let high = masks.high.each_ref().map(table);
-    let nibble = _mm512_set1_epi8(15);
-    let mut step = |window: &[u8; WINDOW], at: usize| {
-        let mut buckets = _mm512_set1_epi8(-1);
-        for place in 0..FINGERPRINT {
-            let bytes = &window[place..place + 64];
-            // SAFETY: `bytes` has sixty-four readable bytes; no alignment is needed.
-            let v = unsafe { _mm512_loadu_si512(bytes.as_ptr().cast::<__m512i>()) };
-            let by_low = _mm512_shuffle_epi8(low[place], _mm512_and_si512(v, nibble));
-            let shifted = _mm512_and_si512(_mm512_srli_epi16::<4>(v), nibble);
-            let by_high = _mm512_shuffle_epi8(high[place], shifted);
-            buckets = _mm512_and_si512(buckets, _mm512_and_si512(by_low, by_high));
-        }
-        let mut set = _mm512_test_epi8_mask(buckets, buckets);
-        if set != 0 {
-            let mut lanes = [0u8; 64];
-            // SAFETY: sixty-four bytes are written to an array of sixty-four.
-            unsafe { _mm512_storeu_si512(lanes.as_mut_ptr().cast::<__m512i>(), buckets) };
-            while set != 0 {
-                let lane = set.trailing_zeros() as usize;
-                candidate(at + lane, lanes[lane]);
-                set &= set - 1;
+    // SAFETY: the caller has what the nibbles need.
+    unsafe { teddy(&Nibbles { low, high }, text, candidate) }
+}
+
+/// # Safety
+/// The CPU has AVX-512 with byte instructions and permutations of bytes.
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+unsafe fn teddy_by_six_bits(
+    masks: &TeddyMasks,
+    text: &[u8],
+    candidate: &mut impl FnMut(usize, u8),
+) -> TeddyPass {
+    let tables = masks.six.each_ref().map(|table| {
+        // SAFETY: sixty-four bytes are read from an array of sixty-four; no alignment is needed.
+        unsafe { _mm512_loadu_si512(table.as_ptr().cast::<__m512i>()) }
+    });
+    // SAFETY: the caller has what six bits need.
+    unsafe { teddy(&SixBits(tables), text, candidate) }
+}
+
+/// # Safety
+/// The CPU has AVX-512 with byte instructions, and those of the buckets.
+#[inline(always)]
+unsafe fn teddy<B: Buckets>(
+    tables: &B,
+    text: &[u8],
+    candidate: &mut impl FnMut(usize, u8),
+) -> TeddyPass {
+    let mut all = 0u64;
+    let mut at = 0;
+    // What is left in the end is shorter than a window: at most two steps over a padded copy.
+    let mut tail = [0u8; 64 + WINDOW];
+    let mut tail_at = 0;
+    let mut is_tail = false;
+    loop {
+        let window: &[u8; WINDOW] = match text.get(at..).and_then(<[u8]>::first_chunk) {
+            Some(window) if !is_tail => window,
+            _ => {
+                if !is_tail {
+                    is_tail = true;
+                    tail_at = at;
+                    tail[..text.len() - at].copy_from_slice(&text[at..]);
+                }
+                match tail[at - tail_at..].first_chunk() {
+                    Some(window) if at < text.len() => window,
+                    _ => break,
+                }
+            }
+        };
+        // SAFETY: the caller has the instructions; every load reads sixty-four bytes of the window,
+        // which has `FINGERPRINT - 1` more; the lanes are stored to sixty-four bytes.
+        unsafe {
+            let load =
+                |place: usize| _mm512_loadu_si512(window.as_ptr().add(place).cast::<__m512i>());
+            let first = load(0);
+            all |= _mm512_movepi8_mask(first);
+            let mut buckets = tables.of(0, first);
+            for place in 1..FINGERPRINT {
+                buckets = _mm512_and_si512(buckets, tables.of(place, load(place)));
+            }
+            let mut set = _mm512_test_epi8_mask(buckets, buckets);
+            if set != 0 {
+                let mut lanes = [0u8; 64];
+                _mm512_storeu_si512(lanes.as_mut_ptr().cast::<__m512i>(), buckets);
+                while set != 0 {
+                    let lane = set.trailing_zeros() as usize;
+                    candidate(at + lane, lanes[lane]);
+                    set &= set - 1;
+                }
             }
         }
-    };
-    let mut at = 0;
-    while let Some(window) = text.get(at..).and_then(<[u8]>::first_chunk) {
-        step(window, at);
         at += 64;
     }
-    // What is left is shorter than a window: at most two steps over a padded copy.
-    let mut tail = [0u8; 64 + WINDOW];
-    let rest = &text[at..];
-    tail[..rest.len()].copy_from_slice(rest);
-    for from in (0..rest.len()).step_by(64) {
-        if let Some(window) = tail[from..].first_chunk() {
-            step(window, at + from);
-        }
-    }
-    text.len()
+    TeddyPass { done: text.len(), is_ascii: all == 0 }
 }
 
 /// # Safety
