@@ -218,22 +218,34 @@ impl Isa {
         }
     }
 
-    /// Calls `candidate` with each position whose next bytes some bucket allows, and those buckets; a
-    /// position may lie so near the end that the text lacks some of these bytes.
+    /// Calls `candidate` with each position whose next bytes some bucket of a bank allows: the bank, the
+    /// position, those buckets. A position may lie so near the end that the text lacks some of these
+    /// bytes. There are one or two banks.
     #[inline]
     pub(crate) fn teddy(
         self,
-        masks: &TeddyMasks,
+        banks: &[TeddyMasks],
         text: &[u8],
-        candidate: &mut impl FnMut(usize, u8),
+        candidate: &mut impl FnMut(usize, usize, u8),
     ) -> TeddyPass {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2(avx2) => avx2.teddy(masks, text, candidate),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512(avx512) => avx512.teddy(masks, text, candidate),
-            _ => scalar::teddy(masks, text, candidate),
+        #[cfg(target_arch = "x86_64")]
+        if let (Self::Avx512(avx512), [first, second]) = (self, banks) {
+            return avx512.teddy([first, second], text, candidate);
         }
+        let mut pass = TeddyPass { done: text.len(), is_ascii: true };
+        for (bank, masks) in banks.iter().enumerate() {
+            let candidate = &mut |at, buckets| candidate(bank, at, buckets);
+            pass = match self {
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx2(avx2) => avx2.teddy(masks, text, candidate),
+                #[cfg(target_arch = "x86_64")]
+                Self::Avx512(avx512) => {
+                    avx512.teddy([masks], text, &mut |_, at, buckets| candidate(at, buckets))
+                }
+                _ => scalar::teddy(masks, text, candidate),
+            };
+        }
+        pass
     }
 
     /// Calls `candidate` with each position that is a multiple of the stride (1, 2 or 4) and whose gram

@@ -14,6 +14,8 @@
 
 /// Bytes of a gram.
 const GRAM: usize = 4;
+/// Bits of the bitmap for each gram in it.
+const BITS_A_GRAM: u32 = 128;
 const BITMAP_BITS_MIN: u32 = 10;
 const BITMAP_BITS_MAX: u32 = 18;
 
@@ -86,7 +88,7 @@ impl Grams {
             let from = (0..starts).min_by(|a, b| share(*a).total_cmp(&share(*b))).unwrap_or(0);
             places.extend((from..from + stride).map(|at| Place::new(id as u32, pattern, at)));
         }
-        let bits = (places.len() as u32 * 64)
+        let bits = (places.len() as u32 * BITS_A_GRAM)
             .next_power_of_two()
             .ilog2()
             .clamp(BITMAP_BITS_MIN, BITMAP_BITS_MAX);

@@ -16,11 +16,27 @@ const SPECIAL: &[u8] = b" .-_\\/:,\"'()[]{}=+;&|<>?*%$";
 
 /// A byte's class: letters without case, digits, some signs, the rest.
 pub fn class(byte: u8) -> usize {
-    match byte.to_ascii_lowercase() {
-        letter @ b'a'..=b'z' => usize::from(letter - b'a'),
-        digit @ b'0'..=b'9' => 26 + usize::from(digit - b'0'),
-        other => SPECIAL.iter().position(|sign| *sign == other).map_or(CLASSES - 1, |at| 36 + at),
-    }
+    const CLASS_OF: [u8; 256] = {
+        let mut classes = [CLASSES as u8 - 1; 256];
+        let mut letter = 0;
+        while letter < 26 {
+            classes[(b'a' + letter) as usize] = letter;
+            classes[(b'A' + letter) as usize] = letter;
+            letter += 1;
+        }
+        let mut digit = 0;
+        while digit < 10 {
+            classes[(b'0' + digit) as usize] = 26 + digit;
+            digit += 1;
+        }
+        let mut sign = 0;
+        while sign < SPECIAL.len() {
+            classes[SPECIAL[sign] as usize] = 36 + sign as u8;
+            sign += 1;
+        }
+        classes
+    };
+    usize::from(CLASS_OF[usize::from(byte)])
 }
 
 struct Bigrams {

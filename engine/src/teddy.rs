@@ -23,17 +23,15 @@ const ONE_BANK_MAX: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Teddy {
     isa: Isa,
-    /// Each looks at the whole text; a second one halves what every bucket holds.
-    banks: Vec<Bank>,
+    /// One or two, for all the text; the second one halves what every bucket holds.
+    masks: Box<[TeddyMasks]>,
+    /// By bank.
+    buckets: Box<[Buckets]>,
     literals: Box<[Box<[u8]>]>,
 }
 
-/// Eight buckets and their tables.
-#[derive(Debug, Default)]
-struct Bank {
-    masks: TeddyMasks,
-    buckets: [Vec<Literal>; BUCKETS],
-}
+/// What a bank looks for.
+type Buckets = [Vec<Literal>; BUCKETS];
 
 /// A literal's fingerprint as one word, with the case bit set where compared.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +59,8 @@ impl Teddy {
         // Short ones first: they accept the most and want buckets of their own.
         order.sort_by_key(|id| (literals[*id as usize].len().min(FINGERPRINT), *id));
         let bank_count = if literals.len() > ONE_BANK_MAX { 2 } else { 1 };
-        let mut banks: Vec<Bank> = (0..bank_count).map(|_| Bank::default()).collect();
+        let mut masks = vec![TeddyMasks::default(); bank_count];
+        let mut buckets: Vec<Buckets> = (0..bank_count).map(|_| Buckets::default()).collect();
         let mut loads = vec![Load::default(); bank_count * BUCKETS];
         for id in order {
             let literal = &literals[id as usize];
@@ -69,33 +68,35 @@ impl Teddy {
             let fingerprint = &literal[offset..literal.len().min(offset + FINGERPRINT)];
             let best = best_bucket(&loads, fingerprint);
             loads[best].add(fingerprint);
-            let literal = Literal::new(id, offset, fingerprint);
-            banks[best / BUCKETS].add(best % BUCKETS, literal, fingerprint);
+            add_fingerprint(&mut masks[best / BUCKETS], best % BUCKETS, fingerprint);
+            buckets[best / BUCKETS][best % BUCKETS].push(Literal::new(id, offset, fingerprint));
         }
-        Some(Self { isa: Isa::best(), banks, literals: literals.into() })
+        Some(Self {
+            isa: Isa::best(),
+            masks: masks.into(),
+            buckets: buckets.into(),
+            literals: literals.into(),
+        })
     }
 
     /// Calls `found` with each literal that is in the text and its place; says whether the text is
     /// ASCII.
     #[inline]
     pub(crate) fn find(&self, text: &[u8], mut found: impl FnMut(u32, usize)) -> bool {
-        let mut is_ascii = true;
-        for bank in &self.banks {
-            let mut candidate =
-                |at: usize, buckets: u8| self.confirm(bank, text, at, buckets, &mut found);
-            let pass = self.isa.teddy(&bank.masks, text, &mut candidate);
-            for at in pass.done..text.len() {
-                self.confirm(bank, text, at, u8::MAX, &mut found);
-            }
-            is_ascii = pass.is_ascii;
+        let mut candidate = |bank: usize, at: usize, buckets: u8| {
+            self.confirm(&self.buckets[bank], text, at, buckets, &mut found);
+        };
+        let pass = self.isa.teddy(&self.masks, text, &mut candidate);
+        for bank in 0..self.buckets.len() {
+            (pass.done..text.len()).for_each(|at| candidate(bank, at, u8::MAX));
         }
-        is_ascii
+        pass.is_ascii
     }
 
     #[inline]
     fn confirm(
         &self,
-        bank: &Bank,
+        bank: &Buckets,
         text: &[u8],
         at: usize,
         mut buckets: u8,
@@ -111,7 +112,7 @@ impl Teddy {
             }
         };
         while buckets != 0 {
-            for literal in &bank.buckets[buckets.trailing_zeros() as usize] {
+            for literal in &bank[buckets.trailing_zeros() as usize] {
                 if word & literal.mask == literal.word {
                     self.compare(text, at, literal, found);
                 }
@@ -181,17 +182,14 @@ fn best_bucket(loads: &[Load], literal: &[u8]) -> usize {
     (0..loads.len()).min_by(|a, b| growth(&loads[*a]).total_cmp(&growth(&loads[*b]))).unwrap_or(0)
 }
 
-impl Bank {
-    fn add(&mut self, bucket: usize, literal: Literal, fingerprint: &[u8]) {
-        self.buckets[bucket].push(literal);
-        for place in 0..FINGERPRINT {
-            match fingerprint.get(place) {
-                Some(byte) => {
-                    self.masks.add(place, byte.to_ascii_lowercase(), bucket);
-                    self.masks.add(place, byte.to_ascii_uppercase(), bucket);
-                }
-                None => self.masks.add_all(place, bucket),
+fn add_fingerprint(masks: &mut TeddyMasks, bucket: usize, fingerprint: &[u8]) {
+    for place in 0..FINGERPRINT {
+        match fingerprint.get(place) {
+            Some(byte) => {
+                masks.add(place, byte.to_ascii_lowercase(), bucket);
+                masks.add(place, byte.to_ascii_uppercase(), bucket);
             }
+            None => masks.add_all(place, bucket),
         }
     }
 }

@@ -59,7 +59,7 @@ fn work(isa: Isa, record: &[u8]) -> usize {
         masks.add(place, *byte, 0);
     }
     let mut found = 0;
-    isa.teddy(&masks, record, &mut |_, _| found += 1);
+    isa.teddy(std::slice::from_ref(&masks), record, &mut |_, _, _| found += 1);
     found + isa.run(Ends(record))
 }
 

@@ -45,11 +45,11 @@ impl Avx512 {
 
     /// See [`Isa::teddy`](crate::arch::Isa::teddy).
     #[inline]
-    pub(crate) fn teddy(
+    pub(crate) fn teddy<const BANKS: usize>(
         self,
-        masks: &TeddyMasks,
+        masks: [&TeddyMasks; BANKS],
         text: &[u8],
-        candidate: &mut impl FnMut(usize, u8),
+        candidate: &mut impl FnMut(usize, usize, u8),
     ) -> TeddyPass {
         // SAFETY: `self` exists, so the CPU has AVX-512, and says itself whether it has VBMI.
         unsafe {
@@ -162,44 +162,47 @@ impl Buckets for SixBits {
 /// # Safety
 /// The CPU has AVX-512 with byte instructions.
 #[target_feature(enable = "avx512f,avx512bw")]
-unsafe fn teddy_by_nibbles(
-    masks: &TeddyMasks,
+unsafe fn teddy_by_nibbles<const BANKS: usize>(
+    masks: [&TeddyMasks; BANKS],
     text: &[u8],
-    candidate: &mut impl FnMut(usize, u8),
+    candidate: &mut impl FnMut(usize, usize, u8),
 ) -> TeddyPass {
     let table = |nibbles: &[u8; 16]| {
         // SAFETY: sixteen bytes are read from an array of sixteen; no alignment is needed.
         _mm512_broadcast_i32x4(unsafe { _mm_loadu_si128(nibbles.as_ptr().cast::<__m128i>()) })
     };
-    let low = masks.low.each_ref().map(table);
-    let high = masks.high.each_ref().map(table);
+    let banks = masks.map(|masks| Nibbles {
+        low: masks.low.each_ref().map(table),
+        high: masks.high.each_ref().map(table),
+    });
     // SAFETY: the caller has what the nibbles need.
-    unsafe { teddy(&Nibbles { low, high }, text, candidate) }
+    unsafe { teddy(&banks, text, candidate) }
 }
 
 /// # Safety
 /// The CPU has AVX-512 with byte instructions and permutations of bytes.
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-unsafe fn teddy_by_six_bits(
-    masks: &TeddyMasks,
+unsafe fn teddy_by_six_bits<const BANKS: usize>(
+    masks: [&TeddyMasks; BANKS],
     text: &[u8],
-    candidate: &mut impl FnMut(usize, u8),
+    candidate: &mut impl FnMut(usize, usize, u8),
 ) -> TeddyPass {
-    let tables = masks.six.each_ref().map(|table| {
+    let table = |table: &[u8; 64]| {
         // SAFETY: sixty-four bytes are read from an array of sixty-four; no alignment is needed.
         unsafe { _mm512_loadu_si512(table.as_ptr().cast::<__m512i>()) }
-    });
+    };
+    let banks = masks.map(|masks| SixBits(masks.six.each_ref().map(table)));
     // SAFETY: the caller has what six bits need.
-    unsafe { teddy(&SixBits(tables), text, candidate) }
+    unsafe { teddy(&banks, text, candidate) }
 }
 
 /// # Safety
 /// The CPU has AVX-512 with byte instructions, and those of the buckets.
 #[inline(always)]
-unsafe fn teddy<B: Buckets>(
-    tables: &B,
+unsafe fn teddy<B: Buckets, const BANKS: usize>(
+    banks: &[B; BANKS],
     text: &[u8],
-    candidate: &mut impl FnMut(usize, u8),
+    candidate: &mut impl FnMut(usize, usize, u8),
 ) -> TeddyPass {
     let mut all = 0u64;
     let mut at = 0;
@@ -227,20 +230,22 @@ unsafe fn teddy<B: Buckets>(
         unsafe {
             let load =
                 |place: usize| _mm512_loadu_si512(window.as_ptr().add(place).cast::<__m512i>());
-            let first = load(0);
-            all |= _mm512_movepi8_mask(first);
-            let mut buckets = tables.of(0, first);
-            for place in 1..FINGERPRINT {
-                buckets = _mm512_and_si512(buckets, tables.of(place, load(place)));
-            }
-            let mut set = _mm512_test_epi8_mask(buckets, buckets);
-            if set != 0 {
-                let mut lanes = [0u8; 64];
-                _mm512_storeu_si512(lanes.as_mut_ptr().cast::<__m512i>(), buckets);
-                while set != 0 {
-                    let lane = set.trailing_zeros() as usize;
-                    candidate(at + lane, lanes[lane]);
-                    set &= set - 1;
+            let windows: [__m512i; FINGERPRINT] = std::array::from_fn(load);
+            all |= _mm512_movepi8_mask(windows[0]);
+            for (bank, tables) in banks.iter().enumerate() {
+                let mut buckets = tables.of(0, windows[0]);
+                for (place, window) in windows.iter().enumerate().skip(1) {
+                    buckets = _mm512_and_si512(buckets, tables.of(place, *window));
+                }
+                let mut set = _mm512_test_epi8_mask(buckets, buckets);
+                if set != 0 {
+                    let mut lanes = [0u8; 64];
+                    _mm512_storeu_si512(lanes.as_mut_ptr().cast::<__m512i>(), buckets);
+                    while set != 0 {
+                        let lane = set.trailing_zeros() as usize;
+                        candidate(bank, at + lane, lanes[lane]);
+                        set &= set - 1;
+                    }
                 }
             }
         }
