@@ -82,6 +82,24 @@ impl<T> Lists<T> {
     }
 }
 
+/// What a field's matcher does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FieldWork {
+    /// Some atoms hold whenever the field is there.
+    pub(crate) fires_presence: bool,
+    /// Some atoms may hold for its values.
+    pub(crate) reads_values: bool,
+}
+
+impl FieldWork {
+    fn of(matcher: Option<&FieldMatcher>) -> Self {
+        Self {
+            fires_presence: matcher.is_some_and(|matcher| !matcher.present.is_empty()),
+            reads_values: matcher.is_some_and(FieldMatcher::reads_values),
+        }
+    }
+}
+
 /// A compiled rule set.
 #[derive(Debug)]
 pub struct Plan {
@@ -92,6 +110,8 @@ pub struct Plan {
     pub(crate) probes: Vec<Probe>,
     /// By field; `None` where the field has no eager atom.
     pub(crate) matchers: Vec<Option<FieldMatcher>>,
+    /// By field: what there is to do.
+    pub(crate) work: Vec<FieldWork>,
     /// By atom: the rules to decide when it holds.
     pub(crate) wakes: Lists<RuleId>,
     /// By atom: the groups that hold when it does.
@@ -330,7 +350,7 @@ impl PlanBuilder {
         }
         let keywords = std::mem::take(&mut by_field[KEYWORDS.0 as usize]);
         let keywords = (!keywords.is_empty()).then(|| FieldMatcher::of_keywords(keywords));
-        let matchers = by_field
+        let matchers: Vec<Option<FieldMatcher>> = by_field
             .into_iter()
             .map(|atoms| (!atoms.is_empty()).then(|| FieldMatcher::new(atoms)))
             .collect();
@@ -341,6 +361,7 @@ impl PlanBuilder {
             fields: self.fields,
             atoms: self.atoms,
             probes: self.probes,
+            work: matchers.iter().map(|matcher| FieldWork::of(matcher.as_ref())).collect(),
             matchers,
             wakes,
             groups_of: groups_of.into_iter().collect(),

@@ -228,9 +228,13 @@ impl State {
 
     /// Fires what only asks for the field to be there, and lists its values.
     fn list_field(&mut self, plan: &Plan, record: &[u8], field: FieldId) {
-        let Some(matcher) = &plan.matchers[field.0 as usize] else { return };
-        fire(plan, matcher.present.iter().copied(), &mut self.atoms, &mut self.woken);
-        if !matcher.reads_values() {
+        let work = plan.work[field.0 as usize];
+        if work.fires_presence
+            && let Some(matcher) = &plan.matchers[field.0 as usize]
+        {
+            fire(plan, matcher.present.iter().copied(), &mut self.atoms, &mut self.woken);
+        }
+        if !work.reads_values {
             return;
         }
         let mut at = self.fields.first(field);
