@@ -54,26 +54,18 @@ impl Token {
     }
 }
 
-/// What reading on needs of a node: one line of the cache.
 #[derive(Debug)]
-#[repr(align(64))]
 struct Node {
     token: Token,
-    is_repeated: bool,
-    /// [`NONE`] or an [`ActionId`].
-    action: u32,
-    /// The nodes that followed, the most lately found first.
-    guesses: [u32; GUESSES],
-}
-
-/// The rest of a node.
-#[derive(Debug)]
-struct Place {
     key_start: u32,
     key_len: u32,
     key_is_escaped: bool,
+    is_repeated: bool,
+    action: Option<ActionId>,
     parent: u32,
     depth: u32,
+    /// The nodes that followed, the most lately found first.
+    guesses: [u32; GUESSES],
     /// All nodes that follow, chained by `sibling`.
     first_child: u32,
     sibling: u32,
@@ -92,8 +84,6 @@ pub(crate) struct Step {
 #[derive(Debug)]
 pub(crate) struct Shapes {
     nodes: Vec<Node>,
-    /// By node.
-    places: Vec<Place>,
     keys: Vec<u8>,
     /// Roots by [`NodeId`]; the last is for objects in which no field can be.
     root_count: usize,
@@ -105,7 +95,6 @@ impl Shapes {
     pub(crate) fn new(index: &FieldIndex) -> Self {
         let mut shapes = Self {
             nodes: Vec::new(),
-            places: Vec::new(),
             keys: Vec::new(),
             root_count: index.node_count() + 1,
             records_since_reset: 0,
@@ -117,12 +106,10 @@ impl Shapes {
 
     fn reset(&mut self) {
         self.nodes.clear();
-        self.places.clear();
         self.keys.clear();
         self.records_since_reset = 0;
         for _ in 0..self.root_count {
-            self.nodes.push(Node::default());
-            self.places.push(Place::default());
+            self.nodes.push(Node::new(0, 0, false, NONE));
         }
     }
 
@@ -168,7 +155,8 @@ impl Shapes {
             return None;
         }
         let node = &self.nodes[guess as usize];
-        Some((&node.token, node.step(guess)))
+        let (action, is_repeated) = (node.action, node.is_repeated);
+        Some((&node.token, Step { shape: ShapeId(guess), action, is_repeated }))
     }
 
     fn step_slow(
@@ -186,17 +174,17 @@ impl Shapes {
                 return Some(self.result(guess));
             }
         }
-        let mut child = self.places[from.0 as usize].first_child;
+        let mut child = self.nodes[from.0 as usize].first_child;
         let mut siblings = 0;
         while child != NONE && !self.has_key(child, key) {
-            child = self.places[child as usize].sibling;
+            child = self.nodes[child as usize].sibling;
             siblings += 1;
         }
         if child == NONE {
             // A node that nearly every record leaves by another key is not worth remembering.
             if self.is_full()
                 || siblings >= 64
-                || self.places[from.0 as usize].depth >= OBJECT_KEYS_MAX
+                || self.nodes[from.0 as usize].depth >= OBJECT_KEYS_MAX
             {
                 return None;
             }
@@ -213,12 +201,13 @@ impl Shapes {
     }
 
     fn key(&self, node: u32) -> &[u8] {
-        let node = &self.places[node as usize];
+        let node = &self.nodes[node as usize];
         &self.keys[node.key_start as usize..(node.key_start + node.key_len) as usize]
     }
 
     fn result(&self, node: u32) -> Step {
-        self.nodes[node as usize].step(node)
+        let at = &self.nodes[node as usize];
+        Step { shape: ShapeId(node), action: at.action, is_repeated: at.is_repeated }
     }
 
     fn add(
@@ -233,26 +222,15 @@ impl Shapes {
         let mut plain = std::mem::take(&mut self.scratch);
         plain.clear();
         text::unescape(key, &mut plain);
-        let action = node.and_then(|node| index.look_up(node, &plain));
-        self.nodes.push(Node {
-            token: Token::new(key),
-            is_repeated: self.is_behind(from.0, &plain),
-            action: action.map_or(NONE, |action| action.0),
-            guesses: [NONE; GUESSES],
-        });
-        let parent = &mut self.places[from.0 as usize];
-        let place = Place {
-            key_start: self.keys.len() as u32,
-            key_len: key.len() as u32,
-            key_is_escaped,
-            parent: from.0,
-            depth: parent.depth + 1,
-            first_child: NONE,
-            sibling: parent.first_child,
-        };
-        parent.first_child = id;
-        self.places.push(place);
+        let mut added = Node::new(self.keys.len() as u32, key.len() as u32, key_is_escaped, from.0);
+        added.action = node.and_then(|node| index.look_up(node, &plain));
+        added.is_repeated = self.is_behind(from.0, &plain);
+        added.token = Token::new(key);
+        added.depth = self.nodes[from.0 as usize].depth + 1;
+        added.sibling = self.nodes[from.0 as usize].first_child;
         self.keys.extend_from_slice(key);
+        self.nodes.push(added);
+        self.nodes[from.0 as usize].first_child = id;
         self.scratch = plain;
         id
     }
@@ -260,8 +238,8 @@ impl Shapes {
     /// Whether the key `plain` is on the way from the root to `at`.
     fn is_behind(&self, mut at: u32, plain: &[u8]) -> bool {
         let mut spelled = Vec::new();
-        while self.places[at as usize].parent != NONE {
-            let is_same = if self.places[at as usize].key_is_escaped {
+        while self.nodes[at as usize].parent != NONE {
+            let is_same = if self.nodes[at as usize].key_is_escaped {
                 spelled.clear();
                 text::unescape(self.key(at), &mut spelled);
                 spelled == plain
@@ -271,39 +249,26 @@ impl Shapes {
             if is_same {
                 return true;
             }
-            at = self.places[at as usize].parent;
+            at = self.nodes[at as usize].parent;
         }
         false
     }
 }
 
 impl Node {
-    #[inline(always)]
-    fn step(&self, id: u32) -> Step {
-        let action = (self.action != NONE).then_some(ActionId(self.action));
-        Step { shape: ShapeId(id), action, is_repeated: self.is_repeated }
-    }
-}
-
-impl Default for Node {
-    fn default() -> Self {
-        let token = Token { bytes: [0; TOKEN_BYTES], len: 0 };
-        Self { token, is_repeated: false, action: NONE, guesses: [NONE; GUESSES] }
-    }
-}
-
-impl Default for Place {
-    fn default() -> Self {
+    fn new(key_start: u32, key_len: u32, key_is_escaped: bool, parent: u32) -> Self {
         Self {
-            key_start: 0,
-            key_len: 0,
-            key_is_escaped: false,
-            parent: NONE,
+            token: Token { bytes: [0; TOKEN_BYTES], len: 0 },
+            key_start,
+            key_len,
+            key_is_escaped,
+            is_repeated: false,
+            action: None,
+            parent,
             depth: 0,
+            guesses: [NONE; GUESSES],
             first_child: NONE,
             sibling: NONE,
         }
     }
 }
-
-const _: () = assert!(size_of::<Node>() == 64);
