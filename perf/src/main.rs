@@ -10,6 +10,7 @@
 
 mod clones;
 mod cpu_time;
+mod delivery;
 mod derived_events;
 mod frequencies;
 mod input;
@@ -142,6 +143,29 @@ enum Command {
         #[arg(long)]
         document: PathBuf,
     },
+    /// What delivery costs against a broker: exactly once, windows, recovery, restoring.
+    Delivery {
+        #[command(flatten)]
+        input: Input,
+        /// Brokers that run; nothing else should use them meanwhile.
+        #[arg(long)]
+        bootstrap_server: String,
+        /// The processor [default: `sigmill` beside this binary].
+        #[arg(long)]
+        sigmill: Option<PathBuf>,
+        /// A pipeline: a name or a file.
+        #[arg(long, default_value = "windows")]
+        pipeline: String,
+        /// Matches to restore.
+        #[arg(long, default_value_t = 2_000_000)]
+        matches: usize,
+        /// Runs of each side.
+        #[arg(long, default_value_t = 3)]
+        repeats: usize,
+        /// Measure only this: exactly-once, windows, recovery, restoring; may be given several times.
+        #[arg(long)]
+        only: Vec<String>,
+    },
     /// Runs a fixed small workload, for `cargo xtask instructions` to count.
     Instructions {
         /// Which one.
@@ -201,6 +225,25 @@ fn main() -> anyhow::Result<()> {
             println!("{count} events in {}", out.display());
             Ok(())
         }
+        Command::Delivery {
+            input,
+            bootstrap_server,
+            sigmill,
+            pipeline,
+            matches,
+            repeats,
+            only,
+        } => delivery::run(&delivery::Config {
+            bootstrap_servers: bootstrap_server,
+            sigmill: sigmill.unwrap_or_else(delivery::default_sigmill),
+            rules: input.rules,
+            events: input.events,
+            pipeline,
+            bytes: input.bytes.unwrap_or(500_000_000),
+            matches,
+            repeats: repeats.max(1),
+            only,
+        }),
         Command::Quote { run, document } => {
             println!("{} tables", quote::quote(&run, &document)?);
             Ok(())

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -109,6 +110,29 @@ impl Admin {
             .set("retention.bytes", "-1")
             .set("message.timestamp.type", "CreateTime");
         self.make(&spec, &new)
+    }
+
+    /// Deletes the records before these offsets.
+    ///
+    /// # Errors
+    /// The brokers refuse.
+    pub(crate) fn delete_records(&self, before: &TopicPartitionList) -> Result<(), String> {
+        let options = AdminOptions::new()
+            .request_timeout(Some(REQUEST_TIMEOUT))
+            .operation_timeout(Some(REQUEST_TIMEOUT));
+        let deleted = block_on(self.client.delete_records(before, &options));
+        let deleted = deleted.map_err(|error| error.to_string())?;
+        let refused = deleted.elements().into_iter().find_map(|partition| partition.error().err());
+        refused.map_or(Ok(()), |error| Err(error.to_string()))
+    }
+
+    /// A setting of a topic; `None` if the brokers do not tell.
+    pub(crate) fn topic_setting(&self, topic: &str, name: &str) -> Option<String> {
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+        let resources = [ResourceSpecifier::Topic(topic)];
+        let configs = block_on(self.client.describe_configs(&resources, &options)).ok()?;
+        let config = configs.into_iter().next()?.ok()?;
+        config.get(name)?.value.clone()
     }
 
     /// Makes the topics that are not in `existing`. One that exists all the same is no error.

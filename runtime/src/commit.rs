@@ -213,6 +213,11 @@ impl Ledger {
         self.get(slot).and_then(|partition| partition.first)
     }
 
+    /// Behind the last record that was read.
+    pub fn position(&self, slot: Slot) -> Option<i64> {
+        self.get(slot).and_then(|partition| partition.position)
+    }
+
     /// The state behind the last record that was read.
     pub fn mark(&self, slot: Slot) -> Option<&Mark> {
         self.get(slot).map(|partition| &partition.mark)

@@ -59,6 +59,7 @@ metrics! {
     WindowMatches, "sigmill_window_matches_total", "Matches that aggregations counted.";
     WindowRecords, "sigmill_window_records_total", "Records of matches read by who counts them.";
     WindowRecordsRestored, "sigmill_window_records_restored_total", "Records read again to restore windows.";
+    WindowRecordsPurged, "sigmill_window_records_purged_total", "Records of matches deleted since no window can need them.";
     WindowMatchesLate, "sigmill_window_matches_late_total", "Matches too late for their window.";
     WindowMatchesOutdated, "sigmill_window_matches_outdated_total", "Matches for a window whose rule changed meanwhile.";
     WindowMatchesRepeated, "sigmill_window_matches_repeated_total", "Matches that had been counted before.";

@@ -30,6 +30,8 @@ use crate::shutdown::Shutdown;
 pub use crate::view::Snapshot;
 use crate::view::{View, WorkerView};
 use crate::windows::exchange::Exchange;
+use crate::windows::purge::Purge;
+use crate::windows::rules::{self, WindowRules};
 use crate::worker::{self, WorkerShared};
 
 /// The pause before a failed worker is started again, doubled each time.
@@ -53,6 +55,7 @@ pub struct Processor {
     workers: Vec<JoinHandle<()>>,
     /// These are there until the stop.
     reader: Option<RulesReader>,
+    purge: Option<Purge>,
     instances: Option<Instances>,
     control: Option<Control>,
 }
@@ -92,8 +95,16 @@ impl Processor {
         }
         let exchange = Arc::new(Exchange::default());
         if !rules.load().windows.is_empty() && settings.window.exchange == ExchangeMode::Topic {
-            exchange.prepare(&settings).inspect_err(|_| shutdown.ask())?;
+            let known = WindowRules::new(&rules.load(), &rules::config(&settings));
+            exchange.prepare(&settings, known.span).inspect_err(|_| shutdown.ask())?;
         }
+        let purge = match settings.window.exchange {
+            ExchangeMode::Topic => {
+                let started = Purge::start(&settings, &exchange, &reader_counts, &shutdown);
+                Some(started.inspect_err(|_| shutdown.ask())?)
+            }
+            ExchangeMode::None => None,
+        };
         let mut view = View {
             rules: Arc::clone(&rules),
             workers: Vec::new(),
@@ -128,7 +139,16 @@ impl Processor {
             "The processor runs."
         );
         let stop_timeout = settings.stop_timeout;
-        Ok(Self { shutdown, stop_timeout, view, workers, reader: Some(reader), instances, control })
+        Ok(Self {
+            shutdown,
+            stop_timeout,
+            view,
+            workers,
+            reader: Some(reader),
+            purge,
+            instances,
+            control,
+        })
     }
 
     /// What the processor did so far.
@@ -158,6 +178,9 @@ impl Processor {
             if let Some(reader) = self.reader.take() {
                 reader.join();
             }
+            if let Some(purge) = self.purge.take() {
+                purge.join();
+            }
             if let Some(instances) = self.instances.take() {
                 instances.join();
             }
@@ -177,6 +200,7 @@ impl Processor {
     fn is_busy(&self) -> bool {
         self.reader.as_ref().is_some_and(|reader| !reader.is_finished())
             || self.workers.iter().any(|worker| !worker.is_finished())
+            || self.purge.as_ref().is_some_and(|purge| !purge.is_finished())
             || self.instances.as_ref().is_some_and(|instances| !instances.is_finished())
             || self.control.as_ref().is_some_and(|control| !control.is_finished())
     }

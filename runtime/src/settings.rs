@@ -58,6 +58,8 @@ pub struct WindowSettings {
     pub exchange: ExchangeMode,
     /// How long matches wait for rules that were not read yet.
     pub rules_wait: Duration,
+    /// How often what nobody needs of the matches topic is deleted.
+    pub purge_interval: Duration,
 }
 
 /// Where the groups of windows are counted.
@@ -547,6 +549,7 @@ impl Reader<'_> {
                 _ => ExchangeMode::Topic,
             },
             rules_wait: self.milliseconds("sigmill.window.rules.wait.ms", 0),
+            purge_interval: self.milliseconds("sigmill.window.purge.interval.ms", 100),
         }
     }
 

@@ -495,8 +495,11 @@ impl<'a> Worker<'a> {
         }
         self.exchanged_at = Some(Instant::now());
         if self.context.emitter().outbox.is_none() {
-            let Some(count) = self.shared.exchange.ready(settings) else { return };
-            let mut outbox = Outbox::new(self.context.matches_topic.clone(), count);
+            let Some(count) = self.shared.exchange.ready(settings, self.window_rules.span) else {
+                return;
+            };
+            let mut outbox =
+                Outbox::new(self.context.matches_topic.clone(), count, settings.window.idle);
             outbox.rules.clone_from(&self.window_rules.offsets);
             self.context.emitter().outbox = Some(outbox);
             if let Err(error) = self.subscribe() {
@@ -775,6 +778,9 @@ impl<'a> Worker<'a> {
             if self.context.is_rebalanced.swap(false, Ordering::Relaxed) {
                 self.pause();
             }
+            if let Some(outbox) = &mut self.context.emitter().outbox {
+                outbox.keep_awake();
+            }
             self.serve()?;
             if self.is_rewinding()
                 || self.context.emitter().is_relieved()
@@ -893,7 +899,7 @@ impl<'a> Worker<'a> {
 fn source<'m>(message: &'m BorrowedMessage<'_>, times: Times) -> BatchSource<'m> {
     let time = SourceTime::of(times.partition);
     let (topic, partition) = (message.topic(), message.partition());
-    BatchSource { topic, partition_count: 0, partition, time }
+    BatchSource { topic, partition_count: 0, partition, time, is_idle: false }
 }
 
 /// First match means lowest title, which is the lowest index.

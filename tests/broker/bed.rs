@@ -319,6 +319,19 @@ impl Bed {
         }
     }
 
+    /// The offset of the first record that is left of a partition.
+    pub(crate) fn begin(&self, name: &str, partition: i32) -> i64 {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        consumer.fetch_watermarks(&self.topic(name), partition, REQUEST).unwrap().0
+    }
+
+    /// As [`Self::end`]; 0 if there is no such partition.
+    pub(crate) fn end_or(&self, name: &str, partition: i32) -> i64 {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        let found = consumer.fetch_watermarks(&self.topic(name), partition, Duration::from_secs(2));
+        found.map_or(0, |(_, end)| end)
+    }
+
     /// The offset behind the last record of a partition.
     pub(crate) fn end(&self, name: &str, partition: i32) -> i64 {
         let consumer: BaseConsumer = self.config().create().unwrap();

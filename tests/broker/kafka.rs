@@ -229,6 +229,8 @@ fn server_properties(folder: &Path, client: u16, controller: u16) -> String {
          transaction.state.log.num.partitions=2\n\
          transaction.state.log.replication.factor=1\n\
          transaction.state.log.min.isr=1\n\
+         broker.session.timeout.ms=3000\n\
+         broker.heartbeat.interval.ms=500\n\
          group.initial.rebalance.delay.ms=0\n",
         folder.join("data").display()
     )

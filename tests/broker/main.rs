@@ -21,6 +21,7 @@ mod restart;
 mod rules_topic;
 mod start;
 mod takeover;
+mod windows;
 
 /// A test per broker for a scenario that takes a `Bed`.
 macro_rules! on_both_brokers {

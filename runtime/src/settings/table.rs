@@ -101,6 +101,8 @@ keys! {
         "Where groups are counted: by the owner of their partition of the topic `<application.id>-sigmill-matches`, or, where the data topic is partitioned by the values of `group-by`, by whoever reads their records.";
     "sigmill.window.rules.wait.ms", "milliseconds", "10000",
         "How long matches wait for the rules that they were found by, if their owner has not read these yet; then they go to the dead-letter topic.";
+    "sigmill.window.purge.interval.ms", "milliseconds, from 100", "60000",
+        "How often records of the matches topic that no window can need any more are deleted.";
     "sigmill.window.event.max.bytes", "bytes, from 1", "8192",
         "Longer records count in windows, but their detections do not show them.";
     "sigmill.window.groups.max", "a whole number from 1", "100000",

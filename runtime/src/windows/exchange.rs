@@ -4,7 +4,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::admin::Admin;
 use crate::run_error::RunError;
@@ -28,40 +28,74 @@ enum State {
 pub(crate) struct Exchange(Mutex<State>);
 
 impl Exchange {
-    /// Makes the topic if it is missing; how many partitions it has.
+    /// How many partitions the topic has; `None`: it is not in use.
+    pub(crate) fn partition_count(&self) -> Option<usize> {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            State::Ready(count) => Some(count),
+            _ => None,
+        }
+    }
+
+    /// Makes the topic if it is missing; how many partitions it has. `span_ms` says how much of it a
+    /// restoration needs.
     ///
     /// # Errors
-    /// It cannot be made or used.
-    pub(crate) fn prepare(&self, settings: &Settings) -> Result<usize, RunError> {
+    /// It cannot be made or used, or loses what is needed.
+    pub(crate) fn prepare(&self, settings: &Settings, span_ms: i64) -> Result<usize, RunError> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::Ready(count) = *state {
             return Ok(count);
         }
-        let made = make(settings);
+        let made = make(settings, span_ms);
         *state = made.as_ref().map_or_else(|_| State::Failed(Instant::now()), |n| State::Ready(*n));
         made
     }
 
     /// As [`Self::prepare`], for a processor that runs: a failure is logged, and tried again later.
-    pub(crate) fn ready(&self, settings: &Settings) -> Option<usize> {
+    pub(crate) fn ready(&self, settings: &Settings, span_ms: i64) -> Option<usize> {
         {
             let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if matches!(*state, State::Failed(at) if at.elapsed() < RETRY_PAUSE) {
                 return None;
             }
         }
-        let prepared = self.prepare(settings);
+        let prepared = self.prepare(settings, span_ms);
         prepared
             .inspect_err(|error| error!(%error, "No window is counted until there is its topic."))
             .ok()
     }
 }
 
-fn make(settings: &Settings) -> Result<usize, RunError> {
+/// Whether a topic that somebody made keeps what a restoration needs.
+fn check(admin: &Admin, topic: &str, span_ms: i64) -> Result<(), RunError> {
+    let refuse = |reason| Err(RunError::Topic { topic: topic.to_owned(), reason });
+    // Brokers that do not tell are believed.
+    let policy = admin.topic_setting(topic, "cleanup.policy");
+    if policy.as_deref().is_some_and(|policy| policy.contains("compact")) {
+        return refuse(
+            "its cleanup.policy has to be `delete`: its records have no keys".to_owned(),
+        );
+    }
+    let retention = admin.topic_setting(topic, "retention.ms");
+    let retention = retention.and_then(|retention| retention.parse::<i64>().ok());
+    match retention.filter(|retention| *retention >= 0) {
+        Some(retention) if retention < span_ms => refuse(format!(
+            "its retention.ms is {retention}, but windows need {span_ms} to be restored; set it to -1"
+        )),
+        Some(retention) => {
+            warn!(topic, retention, "The topic of matches should have retention.ms=-1.");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+fn make(settings: &Settings, span_ms: i64) -> Result<usize, RunError> {
     let topic = settings.matches_topic();
     let admin = Admin::new(&settings.kafka, settings.replication_factor)?;
     let counts = admin.partition_counts()?;
     if let Some(count) = counts.get(&topic).filter(|count| **count > 0) {
+        check(&admin, &topic, span_ms)?;
         return Ok(*count);
     }
     let is_data = |name: &&String| {

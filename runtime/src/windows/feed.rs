@@ -112,6 +112,7 @@ mod tests {
             time_ahead_max: Duration::from_millis(100),
             exchange: crate::settings::ExchangeMode::Topic,
             rules_wait: Duration::from_secs(10),
+            purge_interval: Duration::from_secs(60),
         };
         let feed = WindowFeed::new(&settings);
         let times = |timestamp, before| feed.times(timestamp, before, 1000);

@@ -8,7 +8,7 @@
 //! head     "SM" 1
 //!          rules topic: n × (partition, offset behind the last record that the plan was built from)
 //!          topics:      n × (name, how many partitions it has, 0 if that is not known)
-//!          sources:     n × (topic, partition, 0: only named, 1: no time yet, or time + 2 zigzag)
+//!          sources:     n × (topic, partition, 0: only named, 1: no time yet, 2: a time; 4 more: idle; time)
 //!          owners:      how many there are, n × (partition of this topic, n × time by level of windows)
 //!          versions:    n × 8 bytes
 //! matches  n × (version, source, offset, time, parts, group, parts…)
@@ -29,6 +29,8 @@ const PART_CONTENT: u64 = 8;
 /// A detection of another window.
 const PART_CHAINED: u64 = 16;
 
+const SOURCE_IDLE: u64 = 4;
+
 /// More values, inputs or sources than anything has.
 const LIST_MAX: u64 = 1 << 20;
 
@@ -45,6 +47,8 @@ pub(crate) struct BatchSource<'a> {
     pub(crate) partition_count: u32,
     pub(crate) partition: i32,
     pub(crate) time: SourceTime,
+    /// Who reads it has had nothing from it for a while.
+    pub(crate) is_idle: bool,
 }
 
 /// How far time has come in a data partition.
@@ -185,14 +189,15 @@ impl BatchWriter {
         for (source, place) in sources.iter().zip(places) {
             put(out, place as u64);
             put(out, zigzag(i64::from(source.partition)));
-            put(
-                out,
-                match source.time {
-                    SourceTime::Unknown => 0,
-                    SourceTime::None => 1,
-                    SourceTime::At(time) => zigzag(time).saturating_add(2),
-                },
-            );
+            let idle = if source.is_idle { SOURCE_IDLE } else { 0 };
+            match source.time {
+                SourceTime::Unknown => put(out, 0),
+                SourceTime::None => put(out, 1 | idle),
+                SourceTime::At(time) => {
+                    put(out, 2 | idle);
+                    put(out, zigzag(time));
+                }
+            }
         }
         put(out, u64::from(head.owner_count));
         put(out, head.owners.len() as u64);
@@ -248,12 +253,15 @@ impl<'a> MatchBatch<'a> {
             let topic = usize::try_from(take(from)?).map_err(|_| Malformed)?;
             let (topic, partition_count) = *topics.get(topic).ok_or(Malformed)?;
             let partition = i32::try_from(take_signed(from)?).map_err(|_| Malformed)?;
-            let time = match take(from)? {
+            let kind = take(from)?;
+            let time = match kind & !SOURCE_IDLE {
                 0 => SourceTime::Unknown,
                 1 => SourceTime::None,
-                time => SourceTime::At(unzigzag(time - 2)),
+                2 => SourceTime::At(take_signed(from)?),
+                _ => return Err(Malformed),
             };
-            Ok(BatchSource { topic, partition_count, partition, time })
+            let is_idle = kind & SOURCE_IDLE != 0;
+            Ok(BatchSource { topic, partition_count, partition, time, is_idle })
         })?;
         let owner_count = u32::try_from(take(from)?).map_err(|_| Malformed)?;
         let owners = list(from, |from| {
@@ -433,13 +441,19 @@ mod tests {
     }
 
     fn head() -> BatchHead<'static> {
-        let source =
-            |partition, time| BatchSource { topic: "data", partition_count: 2, partition, time };
+        let source = |partition, time| BatchSource {
+            topic: "data",
+            partition_count: 2,
+            partition,
+            time,
+            is_idle: partition == 1,
+        };
         let other = BatchSource {
             topic: "other",
             partition_count: 0,
             partition: 0,
             time: SourceTime::Unknown,
+            is_idle: false,
         };
         BatchHead {
             rules: vec![(0, 12), (3, 0)],

@@ -3,6 +3,9 @@
 //! A record with a match in a batch that is not acknowledged yet is not done, and neither is anything
 //! behind it: the first record of each source partition in a batch is pinned in the ledger.
 
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
 use sigmill_engine::window::WindowMatch;
 
 use super::match_batch::{BatchHead, BatchOwner, BatchSource, BatchWriter, SourceTime};
@@ -55,13 +58,17 @@ pub(crate) struct Outbox {
     pub(crate) rules: Vec<(i32, i64)>,
     /// How far the owners of this worker have come, where windows feed others.
     pub(crate) owners: Vec<BatchOwner>,
-    told: Vec<(Slot, i64)>,
+    told: Vec<(Slot, i64, bool)>,
+    /// After how long without a record a partition is idle.
+    idle_after: Duration,
+    /// By partition: how far it was read, and since when.
+    heard: HashMap<Slot, (Option<i64>, Instant)>,
     owners_told: Vec<BatchOwner>,
 }
 
 impl Outbox {
     /// For a topic with so many partitions.
-    pub(crate) fn new(topic: String, partition_count: usize) -> Self {
+    pub(crate) fn new(topic: String, partition_count: usize, idle_after: Duration) -> Self {
         let waiting = (0..partition_count.max(1)).map(|_| Waiting::default()).collect();
         Self {
             topic,
@@ -71,6 +78,8 @@ impl Outbox {
             rules: Vec::new(),
             owners: Vec::new(),
             told: Vec::new(),
+            idle_after,
+            heard: HashMap::new(),
             owners_told: Vec::new(),
         }
     }
@@ -117,24 +126,32 @@ impl Outbox {
                 self.sources.push(source);
             }
         }
+        let now = Instant::now();
+        self.heard.retain(|slot, _| ledger.name(*slot).is_some());
         let mut sources = Vec::with_capacity(self.sources.len());
         let mut told = Vec::with_capacity(self.sources.len());
         for source in &self.sources {
-            let (topic, partition, time) = match source {
+            let (topic, partition, time, is_idle) = match source {
                 Source::Named(topic, partition) => {
-                    (topic.as_str(), *partition, SourceTime::Unknown)
+                    (topic.as_str(), *partition, SourceTime::Unknown, false)
                 }
                 Source::Own(slot) => {
                     // A partition that was given up has no matches here: they went out before.
                     let (topic, partition) = ledger.name(*slot).unwrap_or(("", -1));
                     let time = ledger.mark(*slot).map_or(i64::MIN, |mark| mark.time);
-                    told.push((*slot, time));
-                    (topic, partition, SourceTime::of(time))
+                    let position = ledger.position(*slot);
+                    let heard = self.heard.entry(*slot).or_insert((position, now));
+                    if heard.0 != position {
+                        *heard = (position, now);
+                    }
+                    let is_idle = now.duration_since(heard.1) >= self.idle_after;
+                    told.push((*slot, time, is_idle));
+                    (topic, partition, SourceTime::of(time), is_idle)
                 }
             };
             let count = self.topics.iter().find(|(known, _)| known == topic);
             let partition_count = count.map_or(0, |(_, count)| *count);
-            sources.push(BatchSource { topic, partition_count, partition, time });
+            sources.push(BatchSource { topic, partition_count, partition, time, is_idle });
         }
         let is_news = is_heartbeat && (told != self.told || self.owners != self.owners_told);
         let head = BatchHead {
@@ -162,6 +179,12 @@ impl Outbox {
         }
         self.sources.clear();
         ready
+    }
+
+    /// Partitions that are not read for a reason of this worker's are not idle.
+    pub(crate) fn keep_awake(&mut self) {
+        let now = Instant::now();
+        self.heard.values_mut().for_each(|heard| heard.1 = now);
     }
 
     /// Gives up what was not sent.

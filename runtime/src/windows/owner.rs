@@ -2,8 +2,8 @@
 //!
 //! In: the records of the partition, in order. Out: detections. The state at an offset is a function of the
 //! records before it, the clock has no part in it: how far time has come is the least of the data
-//! partitions' times as the records tell them, without those whose time has not moved for a while, measured
-//! by the records' own timestamps.
+//! partitions' times as the records tell them, without those that their readers say are idle. A partition
+//! that nobody reads for a while, because its readers are down, is not idle: it holds time back.
 //!
 //! # Restoring
 //! An owner that takes the partition over begins before the committed offset, at the place that was
@@ -59,29 +59,21 @@ pub(crate) struct Output {
     pub(crate) chained: Vec<WindowMatch>,
 }
 
-/// Something that tells how far it is.
+/// How far something has come, as it was told last.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     time: i64,
-    /// By the records' timestamps.
-    moved_at: i64,
+    is_idle: bool,
 }
 
 impl Clock {
-    fn new(now: i64) -> Self {
-        Self { time: i64::MIN, moved_at: now }
-    }
-
-    fn tell(&mut self, time: i64, now: i64) {
-        if time > self.time {
-            *self = Self { time, moved_at: now };
-        }
-    }
+    /// Nothing was told yet: it may lag.
+    const UNTOLD: Self = Self { time: i64::MIN, is_idle: false };
 }
 
-/// The time of the one that lags most, of those that moved lately.
-fn least<'a>(clocks: impl Iterator<Item = &'a Clock>, now: i64, idle: i64) -> i64 {
-    let awake = clocks.filter(|clock| now.saturating_sub(clock.moved_at) < idle);
+/// The time of the one that lags most, of those that are not idle.
+fn least<'a>(clocks: impl Iterator<Item = &'a Clock>) -> i64 {
+    let awake = clocks.filter(|clock| !clock.is_idle);
     awake.map(|clock| clock.time).min().unwrap_or(i64::MIN)
 }
 
@@ -113,15 +105,12 @@ struct Place {
 #[derive(Debug)]
 pub(crate) struct Owner {
     config: WindowConfig,
-    idle: i64,
     sources: Vec<Source>,
     /// By partition of the matches topic: how far it has come, by level.
     owners: HashMap<i32, Vec<Clock>>,
     /// Topic → partition → index into `sources`.
     index: HashMap<Arc<str>, HashMap<i32, u32>>,
     live: HashMap<u64, Live>,
-    /// The latest timestamp of a record.
-    now: i64,
     /// By level.
     watermarks: Vec<i64>,
     time_max: i64,
@@ -137,15 +126,13 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Nothing yet; what was committed says what is to be restored.
-    pub(crate) fn new(config: WindowConfig, idle_ms: i64, start: &Start) -> Self {
+    pub(crate) fn new(config: WindowConfig, start: &Start) -> Self {
         Self {
             config,
-            idle: idle_ms,
             sources: Vec::new(),
             owners: HashMap::new(),
             index: HashMap::new(),
             live: HashMap::new(),
-            now: i64::MIN,
             watermarks: Vec::new(),
             time_max: start.mark.replay_time,
             places: VecDeque::new(),
@@ -218,7 +205,7 @@ impl Owner {
         &mut self,
         rules: &WindowRules,
         batch: &MatchBatch<'_>,
-        (offset, timestamp): (i64, i64),
+        offset: i64,
         counts: &mut Counts,
         out: &mut Output,
     ) -> Result<(), Malformed> {
@@ -230,7 +217,6 @@ impl Owner {
             return Err(error);
         }
         self.begin_record(rules, offset);
-        self.now = self.now.max(timestamp);
         let head = &batch.head;
         let sources: Vec<u32> = head.sources.iter().map(|source| self.source_of(source)).collect();
         for one in decoded.drain(..) {
@@ -240,21 +226,25 @@ impl Owner {
         }
         self.decoded = decoded;
         for (source, known) in head.sources.iter().zip(sources) {
-            if let SourceTime::At(time) = source.time
-                && let Some(clock) = &mut self.sources[known as usize].clock
-            {
-                clock.tell(time, self.now);
-                self.time_max = self.time_max.max(time);
+            let Some(clock) = &mut self.sources[known as usize].clock else { continue };
+            match source.time {
+                SourceTime::Unknown => continue,
+                SourceTime::None => {}
+                SourceTime::At(time) => {
+                    clock.time = clock.time.max(time);
+                    self.time_max = self.time_max.max(time);
+                }
             }
+            clock.is_idle = source.is_idle;
         }
         self.take_owners(rules, batch);
         if self.is_restored() {
             let clocks = self.sources.iter().filter_map(|source| source.clock.as_ref());
-            let mut watermark = least(clocks, self.now, self.idle);
+            let mut watermark = least(clocks);
             for level in 0..rules.level_count().max(1) {
                 if level > 0 {
                     let below = self.owners.values().filter_map(|clocks| clocks.get(level - 1));
-                    watermark = watermark.min(least(below, self.now, self.idle));
+                    watermark = watermark.min(least(below));
                 }
                 self.advance(rules, level, watermark, counts, out);
             }
@@ -269,16 +259,15 @@ impl Owner {
             return;
         }
         let count = i32::try_from(batch.head.owner_count).unwrap_or(i32::MAX);
-        let now = self.now;
         for partition in 0..count {
             // One that nobody has told of yet may lag.
             let clocks = self.owners.entry(partition).or_default();
-            clocks.resize(levels, Clock::new(now));
+            clocks.resize(levels, Clock::UNTOLD);
         }
         for told in &batch.head.owners {
             let Some(clocks) = self.owners.get_mut(&told.partition) else { continue };
             for (clock, time) in clocks.iter_mut().zip(&told.times) {
-                clock.tell(*time, now);
+                clock.time = clock.time.max(*time);
             }
         }
     }
@@ -367,7 +356,7 @@ impl Owner {
     }
 
     fn source_index(&mut self, topic: &str, partition: i32, is_told: bool) -> u32 {
-        let clock = is_told.then(|| Clock::new(self.now));
+        let clock = is_told.then_some(Clock::UNTOLD);
         if let Some(known) = self.index.get(topic).and_then(|known| known.get(&partition)) {
             let source = &mut self.sources[*known as usize];
             source.clock = source.clock.or(clock);
@@ -510,7 +499,6 @@ mod tests {
     use crate::settings::Settings;
 
     const GRACE: i64 = 3_000;
-    const IDLE: i64 = 60_000;
 
     fn rule_set(condition: &str) -> RuleSet {
         let mut properties = Properties::default();
@@ -586,6 +574,7 @@ mod tests {
                 partition_count: 2,
                 partition: at as i32,
                 time: SourceTime::At(times[at]),
+                is_idle: false,
             };
             let mut bytes = Vec::new();
             writer.finish(&head(source), &mut bytes);
@@ -601,7 +590,7 @@ mod tests {
     fn take(owner: &mut Owner, rules: &WindowRules, offset: i64, bytes: &[u8]) -> Vec<String> {
         let (mut counts, mut out) = (Counts::default(), Output::default());
         let batch = MatchBatch::read(bytes).unwrap();
-        owner.take(rules, &batch, (offset, 1_000 + offset), &mut counts, &mut out).unwrap();
+        owner.take(rules, &batch, offset, &mut counts, &mut out).unwrap();
         assert_eq!(counts.get(Metric::WindowMatchesLate), 0, "that is judged at the source");
         let mut found: Vec<String> = out
             .found
@@ -625,7 +614,7 @@ mod tests {
         for seed in 1..=40 {
             let mut random = Random(seed * 0x9E37_79B9);
             let records = records(&mut random, version);
-            let owner = || Owner::new(config.clone(), IDLE, &Start::default());
+            let owner = || Owner::new(config.clone(), &Start::default());
             let mut first = owner();
             let mut successors: Vec<(i64, Owner)> = Vec::new();
             let mut restored_most = 0;
@@ -642,7 +631,7 @@ mod tests {
                     let cut = offset + 1;
                     let mark = first.mark();
                     let start = Start { committed: Some(cut), mark: mark.clone() };
-                    let mut successor = Owner::new(config.clone(), IDLE, &start);
+                    let mut successor = Owner::new(config.clone(), &start);
                     let from = mark.replay.unwrap();
                     restored_most = restored_most.max(cut - from);
                     for at in from..cut {
@@ -673,28 +662,32 @@ mod tests {
     }
 
     #[test]
-    fn time_waits_for_every_partition_but_not_for_ever() {
+    fn time_waits_for_every_partition_that_is_not_idle() {
         let set = rule_set("count() by host > 3");
         let config = WindowConfig::default();
         let rules = WindowRules::new(&set, &config);
-        let mut owner = Owner::new(config, IDLE, &Start::default());
-        let mut beat = |timestamp: i64, partition: i32, time: i64| {
+        let mut owner = Owner::new(config, &Start::default());
+        let mut offset = 0;
+        let mut beat = |partition: i32, time: i64, is_idle: bool| {
             let time = SourceTime::of(time);
-            let source = BatchSource { topic: "d", partition_count: 2, partition, time };
+            let source = BatchSource { topic: "d", partition_count: 2, partition, time, is_idle };
             let mut bytes = Vec::new();
             BatchWriter::default().finish(&head(source), &mut bytes);
             let batch = MatchBatch::read(&bytes).unwrap();
             let (mut counts, mut out) = (Counts::default(), Output::default());
-            owner.take(&rules, &batch, (timestamp, timestamp), &mut counts, &mut out).unwrap();
+            offset += 1;
+            owner.take(&rules, &batch, offset, &mut counts, &mut out).unwrap();
             owner.watermark(0)
         };
-        assert_eq!(beat(0, 0, 500), i64::MIN, "nobody has told of partition 1 yet");
-        assert_eq!(beat(10, 1, 400), 400);
-        assert_eq!(beat(20, 0, 900), 400);
-        assert_eq!(beat(30, 1, 600), 600);
-        assert_eq!(beat(IDLE + 25, 0, 950), 600);
-        assert_eq!(beat(IDLE + 31, 0, 960), 960, "partition 1 is idle");
-        assert_eq!(beat(IDLE + 40, 1, 700), 960, "time does not go back");
+        assert_eq!(beat(0, 500, false), i64::MIN, "nobody has told of partition 1 yet");
+        assert_eq!(beat(1, 400, false), 400);
+        assert_eq!(beat(0, 900, false), 400);
+        assert_eq!(beat(1, 600, false), 600);
+        // However long that takes: whoever read partition 1 may be down.
+        assert_eq!(beat(0, 100_000_000, false), 600);
+        assert_eq!(beat(1, 600, true), 100_000_000, "partition 1 is idle");
+        assert_eq!(beat(1, 700, false), 100_000_000, "time does not go back");
+        assert_eq!(beat(0, 200_000_000, true), 100_000_000);
     }
 
     #[test]
@@ -703,7 +696,7 @@ mod tests {
         let config = WindowConfig::default();
         let rules = WindowRules::new(&set, &config);
         let version = rules.by_window[0].version;
-        let mut owner = Owner::new(config, IDLE, &Start::default());
+        let mut owner = Owner::new(config, &Start::default());
         let good = WindowMatch {
             window: WindowId(0),
             group: GroupKey::new([Some(&b"a"[..])]),
@@ -733,13 +726,18 @@ mod tests {
         let mut writer = BatchWriter::default();
         bad.iter().for_each(|(version, fed)| writer.add(*version, 0, fed));
         writer.add(version, 0, &good);
-        let source =
-            BatchSource { topic: "d", partition_count: 1, partition: 0, time: SourceTime::At(1) };
+        let source = BatchSource {
+            topic: "d",
+            partition_count: 1,
+            partition: 0,
+            time: SourceTime::At(1),
+            is_idle: false,
+        };
         let mut bytes = Vec::new();
         writer.finish(&head(source), &mut bytes);
         let batch = MatchBatch::read(&bytes).unwrap();
         let (mut counts, mut out) = (Counts::default(), Output::default());
-        owner.take(&rules, &batch, (0, 0), &mut counts, &mut out).unwrap();
+        owner.take(&rules, &batch, 0, &mut counts, &mut out).unwrap();
         assert_eq!(counts.get(Metric::WindowMatchesMalformed), 4);
         assert_eq!(counts.get(Metric::WindowMatchesOutdated), 1);
         assert_eq!(counts.get(Metric::WindowMatches), 1);

@@ -35,7 +35,6 @@ struct Waiting {
 /// The owners of one worker.
 pub(crate) struct Shard {
     config: WindowConfig,
-    idle_ms: i64,
     rules_wait: Duration,
     owners: HashMap<Slot, Owner>,
     waiting: HashMap<Slot, Waiting>,
@@ -54,7 +53,6 @@ impl Shard {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             config: rules::config(settings),
-            idle_ms: i64::try_from(settings.window.idle.as_millis()).unwrap_or(i64::MAX),
             rules_wait: settings.window.rules_wait,
             owners: HashMap::new(),
             waiting: HashMap::new(),
@@ -94,8 +92,8 @@ impl Shard {
     }
 
     fn owner(&mut self, slot: Slot, start: &Start) -> &mut Owner {
-        let (config, idle) = (&self.config, self.idle_ms);
-        self.owners.entry(slot).or_insert_with(|| Owner::new(config.clone(), idle, start))
+        let config = &self.config;
+        self.owners.entry(slot).or_insert_with(|| Owner::new(config.clone(), start))
     }
 
     /// Takes a record of the matches topic.
@@ -158,7 +156,7 @@ impl Shard {
         let result = match &batch {
             Ok(_) if is_forced => Err("its rules did not come"),
             Ok(batch) => owner
-                .take(rules, batch, (offset, timestamp), &mut emitter.counts, &mut out)
+                .take(rules, batch, offset, &mut emitter.counts, &mut out)
                 .map_err(|_| "malformed matches"),
             Err(_) => Err("malformed matches"),
         };
