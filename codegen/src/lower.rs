@@ -134,12 +134,7 @@ impl Lowering<'_> {
 
     fn test(&mut self, test: &RuleTest, field: FieldId) -> Result<Tree, CompileError> {
         let test = match test {
-            RuleTest::Text { pattern, cased } => match text(pattern, *cased)? {
-                Test::Contains(text) if text.bytes.is_empty() && field != KEYWORDS => {
-                    return self.something(field, text);
-                }
-                test => test,
-            },
+            RuleTest::Text { pattern, cased } => text(pattern, *cased)?,
             RuleTest::Number(number) => match Decimal::parse(number.text.as_bytes()) {
                 Some(value) => Test::Number { value, text: folded(&number.text).into() },
                 None => Test::Equals(Text::new(&number.text, false)),
@@ -183,14 +178,6 @@ impl Lowering<'_> {
             }
         };
         self.atom(field, test)
-    }
-
-    /// `*` alone: any text, number or boolean, or whatever else is there and not null.
-    fn something(&mut self, field: FieldId, empty: Text) -> Result<Tree, CompileError> {
-        let text = self.atom(field, Test::Contains(empty))?;
-        let there = self.atom(field, Test::Exists)?;
-        let null = self.atom(field, Test::Null)?;
-        Ok(Tree::any([text, Tree::all([there, null.not()])]))
     }
 
     fn atom(&mut self, field: FieldId, test: Test) -> Result<Tree, CompileError> {

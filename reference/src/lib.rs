@@ -19,8 +19,8 @@ pub use filter::filtered_conditions;
 pub use json::{DEPTH_MAX, Json};
 
 use sigmill_parser::{
-    Block, Comparison, DetectionItem, DetectionSection, Expr, FieldMapping, JsonPath, Part,
-    Predicate, Quantifier, Relation, Rule, Test,
+    Block, Comparison, DetectionItem, DetectionSection, Expr, FieldMapping, JsonPath, Predicate,
+    Quantifier, Relation, Rule, Test,
 };
 
 /// Whether each condition of `rule` holds for `event`.
@@ -78,10 +78,7 @@ impl Reading<'_> {
     /// A field that the mapping sends to several names holds if one of them does.
     fn item(&self, item: &DetectionItem) -> bool {
         match &item.field {
-            None => {
-                let values = keyword_values(self.event);
-                self.predicate(&item.predicate, (!values.is_empty()).then_some(values.as_slice()))
-            }
+            None => self.predicate(&item.predicate, Some(&keyword_values(self.event))),
             Some(field) => self.mapping.targets(&field.node).iter().any(|target| {
                 self.predicate(&item.predicate, look_up(self.event, target).as_deref())
             }),
@@ -112,13 +109,6 @@ impl Reading<'_> {
                     .collect();
                 field.unwrap_or(&[]).iter().any(|element| {
                     others.iter().any(|other| relates(element, other, *relation, *cased))
-                })
-            }
-            // `*` alone asks for something, whatever it is.
-            Test::Text { pattern, .. } if pattern.parts == [Part::AnyRun] => {
-                field.is_some_and(|elements| {
-                    elements.iter().any(|element| text_of(element).is_some())
-                        || !elements.contains(&&Json::Null)
                 })
             }
             test => field.unwrap_or(&[]).iter().any(|element| element_test(test, element)),
