@@ -19,6 +19,7 @@ pub(crate) fn choose(tree: &Tree, builder: &mut PlanBuilder) -> Chosen {
 }
 
 /// A rule's cover; `None` if it has to be decided on every record.
+#[derive(Debug)]
 pub(crate) struct Chosen(Option<Candidate>);
 
 /// A rule that wakes for more than one record of so many has its atoms promoted.
@@ -27,6 +28,16 @@ const OFTEN: f64 = 0.005;
 impl Chosen {
     pub(crate) fn atoms(&self) -> impl Iterator<Item = AtomId> + '_ {
         self.0.iter().flat_map(|candidate| candidate.atoms.iter().copied())
+    }
+
+    /// The same with other numbers for the atoms.
+    pub(crate) fn with_atoms(&self, numbers: &[AtomId]) -> Self {
+        Self(self.0.as_ref().map(|candidate| {
+            let atoms = candidate.atoms.iter().map(|atom| numbers[atom.0 as usize]);
+            let mut atoms: Vec<AtomId> = atoms.collect();
+            atoms.sort_unstable();
+            Candidate { atoms, rate: candidate.rate }
+        }))
     }
 
     pub(crate) fn wakes_often(&self) -> bool {
@@ -41,6 +52,7 @@ impl Chosen {
     }
 }
 
+#[derive(Debug)]
 struct Candidate {
     atoms: Vec<AtomId>,
     /// How often one of them holds, about, in a record.

@@ -1,21 +1,37 @@
 //! From a tree to a program: cheap parts first, and whole groups of tests skipped where their field
 //! is missing.
 
-use std::collections::HashSet;
-
 use sigmill_engine::{AtomId, FieldId, KEYWORDS, Op, PlanBuilder, Test};
 
 use crate::tree::Tree;
 
+/// A set of atoms.
+#[derive(Debug, Default)]
+pub(crate) struct AtomSet(Vec<bool>);
+
+impl AtomSet {
+    pub(crate) fn insert(&mut self, atom: AtomId) {
+        let at = atom.0 as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, false);
+        }
+        self.0[at] = true;
+    }
+
+    fn contains(&self, atom: AtomId) -> bool {
+        self.0.get(atom.0 as usize).copied().unwrap_or(false)
+    }
+}
+
 /// The program of a condition.
-pub(crate) fn program(tree: &Tree, eager: &HashSet<AtomId>, builder: &mut PlanBuilder) -> Vec<Op> {
+pub(crate) fn program(tree: &Tree, eager: &AtomSet, builder: &mut PlanBuilder) -> Vec<Op> {
     let mut emitter = Emitter { eager, builder, ops: Vec::new() };
     emitter.tree(tree);
     emitter.ops
 }
 
 struct Emitter<'a> {
-    eager: &'a HashSet<AtomId>,
+    eager: &'a AtomSet,
     builder: &'a mut PlanBuilder,
     ops: Vec<Op>,
 }
@@ -69,7 +85,7 @@ impl Emitter<'_> {
     /// Atoms that are known anyway first, all at once, then the rest.
     fn any(&mut self, parts: &[Tree]) {
         let is_eager = |part: &&Tree| match part {
-            Tree::Atom(atom) => self.eager.contains(atom),
+            Tree::Atom(atom) => self.eager.contains(*atom),
             _ => false,
         };
         let (known, parts): (Vec<&Tree>, Vec<&Tree>) = parts.iter().partition(is_eager);
@@ -127,7 +143,7 @@ impl Emitter<'_> {
         let Tree::Atom(atom) = part else { return None };
         let (field, test) = self.builder.test(*atom);
         let is_false_without = !matches!(test, Test::Null) && field != KEYWORDS;
-        (is_false_without && !self.eager.contains(atom)).then_some(field)
+        (is_false_without && !self.eager.contains(*atom)).then_some(field)
     }
 
     /// What it costs to ask, about.
@@ -138,7 +154,7 @@ impl Emitter<'_> {
             Tree::All(parts) | Tree::Any(parts) | Tree::AtLeast(_, parts) => {
                 parts.iter().map(|part| self.cost(part)).fold(1, u32::saturating_add)
             }
-            Tree::Atom(atom) if self.eager.contains(atom) => 1,
+            Tree::Atom(atom) if self.eager.contains(*atom) => 1,
             Tree::Atom(atom) => {
                 let (field, test) = self.builder.test(*atom);
                 let one = match test {

@@ -3,10 +3,11 @@
 //! In: rules as `sigmill-parser` reads them. Out: a [`Plan`] of all that compile, and the others with
 //! their reasons. The way: [`lower`] makes each condition a tree over shared atoms, [`filter`] adds
 //! those of filters, [`cover`] picks for each tree the atoms of which one must hold, [`emit`] writes it
-//! as a program. [`rule_set`] finds out who refers to whom, and [`correlation`] makes the windows.
+//! as a program; [`compiler`] does all that, and keeps what can be used again when the set changes. [`rule_set`] finds out who refers to whom, and [`correlation`] makes the windows.
 
 #![forbid(unsafe_code)]
 
+mod compiler;
 mod correlation;
 mod cover;
 mod emit;
@@ -20,20 +21,16 @@ mod rule_set;
 mod tree;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use sigmill_engine::window::WindowPlan;
-use sigmill_engine::{
-    Cover, FIELD_STEPS_MAX, FieldId, Op, Plan, PlanBuilder, PlanRule, RuleId, Test,
-};
+use sigmill_engine::{Cover, FIELD_STEPS_MAX, FieldId, Op, Plan, PlanBuilder, PlanRule, Test};
 use sigmill_parser::{FieldMapping, JsonPath, Rule};
 
-use crate::correlation::Windows;
+pub use crate::compiler::Compiler;
 pub use crate::lower::explain::{EventValue, Explainer, Explanation, Part, filters_of};
-use crate::rule_set::References;
 pub use crate::rule_set::{Links, RuleDocument};
-use crate::tree::Tree;
 
 /// What shapes a plan besides the rules.
 #[derive(Debug, Clone)]
@@ -185,109 +182,13 @@ pub fn compile(rules: &[Arc<Rule>], options: &CompileOptions) -> Compiled {
 }
 
 /// Compiles rules, correlations and filters together. `read_fields` are fields that the caller means to
-/// read from records itself, and that the plan is to know.
+/// read from records itself, and that the plan is to know. Who compiles again and again has a [`Compiler`].
 pub fn compile_set(
     documents: &[RuleDocument],
     options: &CompileOptions,
     read_fields: &[&str],
 ) -> Compiled {
-    let mapping = &options.field_mapping;
-    let names = References::new(documents, options);
-    let mut builder = PlanBuilder::default();
-    let mut refused = Vec::new();
-    let mut warnings = Vec::new();
-    let mut filters: Vec<Vec<Tree>> = vec![Vec::new(); documents.len()];
-    for (index, document) in documents.iter().enumerate() {
-        let RuleDocument::Filter(filter) = document else { continue };
-        match filter::lower(filter, mapping, &mut builder) {
-            Ok(tree) => {
-                let reach = filter::reach(filter, documents, &names);
-                reach.rules.iter().for_each(|rule| filters[*rule].push(tree.clone()));
-                let warning = |message| Warning { index, message };
-                warnings.extend(reach.warnings.into_iter().map(warning));
-            }
-            Err(error) => refused.push(Refused { index, error }),
-        }
-    }
-    let mut windows = Windows::new(mapping);
-    let mut lowered: Vec<(PlanRule, Tree)> = Vec::new();
-    let mut is_emitting = Vec::new();
-    for (index, document) in documents.iter().enumerate() {
-        let RuleDocument::Rule(rule) = document else { continue };
-        let trees = lower::rule(rule, mapping, &mut builder).and_then(|trees| {
-            let ids: Vec<RuleId> =
-                (lowered.len()..).take(trees.len()).map(|id| RuleId(id as u32)).collect();
-            let is_own = names.is_emitting(index);
-            Ok((trees, windows.add_rule((index, rule), &ids, is_own, &mut builder)?))
-        });
-        match trees {
-            Ok((trees, emits)) => {
-                is_emitting.extend(emits);
-                for (condition, tree) in plan_conditions(rule).into_iter().zip(trees) {
-                    let rule = PlanRule { source: index as u32, condition };
-                    let added = filters[index].iter().cloned();
-                    lowered.push((rule, Tree::all(std::iter::once(tree).chain(added))));
-                }
-            }
-            Err(error) => refused.push(Refused { index, error }),
-        }
-    }
-    let (order, circular) = names.order(documents);
-    refused.extend(
-        circular.iter().map(|index| Refused { index: *index, error: CompileError::Circle }),
-    );
-    for index in order {
-        let RuleDocument::Correlation(correlation) = &documents[index] else { continue };
-        let added = windows.add_correlation((index, correlation), documents, &names, &mut builder);
-        if let Err(error) = added {
-            refused.push(Refused { index, error });
-        }
-    }
-    let windows = windows.build(is_emitting, &mut builder);
-    for name in read_fields {
-        // A name with too many steps is found in no record.
-        builder.field(name);
-    }
-    let mut covers = Vec::with_capacity(lowered.len());
-    let mut eager = HashSet::new();
-    for (_, tree) in &lowered {
-        let cover = cover::choose(tree, &mut builder);
-        eager.extend(cover.atoms());
-        if cover.wakes_often() {
-            for atom in cover::worth_promoting(tree, &builder) {
-                builder.promote(atom);
-                eager.insert(atom);
-            }
-        }
-        covers.push(cover.into_cover());
-    }
-    let routing = guard::routing_fields(
-        lowered.iter().map(|(_, tree)| tree),
-        options.routing_rules_min,
-        &builder,
-    );
-    for ((rule, tree), cover) in lowered.into_iter().zip(covers) {
-        let program = emit::program(&tree, &eager, &mut builder);
-        let id = builder.rule(rule, &program, cover);
-        if let Some(guard) = guard::of(&tree, &routing, &builder) {
-            let guard = emit::program(&guard, &eager, &mut builder);
-            builder.guard(id, guard);
-        }
-    }
-    builder.route_by(routing);
-    refused.sort_by_key(|refused| refused.index);
-    Compiled { plan: builder.build(), windows, refused, warnings }
-}
-
-/// The conditions that the trees of a rule belong to: each has one of its own, and one for each part that
-/// its `near` names.
-fn plan_conditions(rule: &Rule) -> Vec<u32> {
-    let conditions = 0..rule.detection.conditions.len() as u32;
-    let near = conditions
-        .clone()
-        .zip(&rule.detection.conditions)
-        .flat_map(|(at, condition)| condition.expressions().skip(1).map(move |_| at));
-    conditions.clone().chain(near).collect()
+    Compiler::default().compile(documents, options, read_fields)
 }
 
 /// A plan in which every findable atom of the rules is a rule of its own, and the atoms' names by

@@ -30,6 +30,19 @@ impl Tree {
         Self::join(parts, false)
     }
 
+    /// The same with other numbers for the atoms.
+    pub(crate) fn with_atoms(&self, numbers: &[AtomId]) -> Self {
+        let all = |parts: &[Tree]| parts.iter().map(|part| part.with_atoms(numbers)).collect();
+        match self {
+            Self::Const(value) => Self::Const(*value),
+            Self::Atom(atom) => Self::Atom(numbers[atom.0 as usize]),
+            Self::Not(inner) => Self::Not(Box::new(inner.with_atoms(numbers))),
+            Self::All(parts) => Self::All(all(parts)),
+            Self::Any(parts) => Self::Any(all(parts)),
+            Self::AtLeast(n, parts) => Self::AtLeast(*n, all(parts)),
+        }
+    }
+
     /// Every atom in it, once.
     pub(crate) fn atoms(&self) -> Vec<AtomId> {
         let mut atoms = Vec::new();

@@ -8,8 +8,8 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sigmill_codegen::{CompileOptions, compile};
-use sigmill_engine::{Matcher, MatcherConfig};
+use sigmill_codegen::{CompileOptions, Compiled, Compiler, RuleDocument, compile, compile_set};
+use sigmill_engine::{Matcher, MatcherConfig, RuleId};
 use sigmill_parser::{Document, FieldMapping, ParseOptions, Rule};
 use sigmill_reference::Json;
 
@@ -178,6 +178,72 @@ proptest! {
                         rules.iter().map(|r| format!("{:?}\n{:?}", r.detection.conditions, r.detection.selections)).collect::<Vec<_>>()
                     );
                 }
+            }
+        }
+    }
+}
+
+/// Everything about what was compiled that can be seen.
+fn shown(compiled: &Compiled) -> String {
+    let plan = &compiled.plan;
+    let fields: Vec<_> =
+        plan.fields().map(|id| (plan.field_name(id), plan.matcher_bytes(id))).collect();
+    let atoms: Vec<_> = plan.atoms().collect();
+    let rules: Vec<_> = (0..plan.rules().len() as u32)
+        .map(|id| (plan.rule(RuleId(id)), plan.program(RuleId(id))))
+        .collect();
+    let rest = (plan.always(), plan.group_sizes(), plan.size(), &compiled.windows);
+    let problems = (&compiled.refused, &compiled.warnings);
+    format!("{fields:?}\n{atoms:?}\n{rules:?}\n{rest:?}\n{problems:?}")
+}
+
+/// Filters: one that every rule has, one that is refused for its field.
+fn filters() -> Vec<RuleDocument> {
+    let text = format!(
+        "title: one\nlogsource: {{category: test}}\n\
+         filter: {{rules: any, s: {{B: ab}}, condition: not s}}\n---\n\
+         title: two\nlogsource: {{category: test}}\n\
+         filter: {{rules: any, s: {{{}: ab}}, condition: not s}}\n",
+        ["a"; 70].join(".")
+    );
+    let documents = sigmill_parser::parse(&text).documents;
+    assert_eq!(documents.len(), 2);
+    documents.into_iter().map(RuleDocument::from).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn compiling_again_is_compiling(
+        rules in prop::collection::vec(rules::rule(), 1..12),
+        records in prop::collection::vec(records::record(), 1..6),
+        // Which rules are in the set, in which order; a rule may be in it twice.
+        edits in prop::collection::vec(
+            (prop::collection::vec(any::<prop::sample::Index>(), 0..10), 0usize..4, any::<bool>()),
+            1..6,
+        ),
+    ) {
+        let rules: Vec<Arc<Rule>> = rules.iter().filter_map(|text| load(text)).collect();
+        prop_assume!(!rules.is_empty());
+        let filters = filters();
+        let mut compiler = Compiler::default();
+        for (chosen, with_filters, is_mapped) in edits {
+            let chosen = chosen.iter().map(|at| RuleDocument::Rule(Arc::clone(at.get(&rules))));
+            let mut documents: Vec<RuleDocument> = chosen.collect();
+            documents.extend(filters.iter().take(with_filters).cloned());
+            let field_mapping = if is_mapped { mapping("$.*") } else { mapping("B") };
+            let options =
+                CompileOptions { field_mapping, routing_rules_min: 2, ..CompileOptions::default() };
+            let again = compiler.compile(&documents, &options, &["read"]);
+            let fresh = compile_set(&documents, &options, &["read"]);
+            prop_assert_eq!(shown(&again), shown(&fresh));
+            let mut again = Matcher::new(Arc::new(again.plan), MatcherConfig::default());
+            let mut fresh = Matcher::new(Arc::new(fresh.plan), MatcherConfig::default());
+            for record in &records {
+                let verdicts = [&mut again, &mut fresh]
+                    .map(|matcher| matcher.matches(record.as_bytes()).expect("it is JSON").to_vec());
+                prop_assert_eq!(&verdicts[0], &verdicts[1], "{}", record);
             }
         }
     }

@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use memchr::memmem::Finder;
 use regex_automata::meta;
@@ -156,18 +157,18 @@ pub enum Relation {
 /// Most bytes that one compiled regular expression may take.
 pub const REGEX_BYTES_MAX: usize = 8 << 20;
 
-/// A test made ready to run on one value.
-#[derive(Debug)]
+/// A test made ready to run on one value. What takes time to make is shared by its copies.
+#[derive(Debug, Clone)]
 pub(crate) enum Probe {
     Equals(Text),
     StartsWith(Text),
     EndsWith(Text),
-    Contains(Box<Finder<'static>>, bool),
+    Contains(Arc<Finder<'static>>, bool),
     Wildcard(Wildcard, bool),
     Number(Decimal, Box<[u8]>),
     Compare(Order, Decimal),
     TimePart(TimePart, Option<Order>, i64),
-    Regex(Box<meta::Regex>),
+    Regex(Arc<meta::Regex>),
     Backtracking(Box<Backtracking>),
     Cidr(IpAddr, u8),
     /// Decided by the record's fields, not by one value.
@@ -190,7 +191,7 @@ impl Probe {
             Test::StartsWith(text) => Self::StartsWith(text.clone()),
             Test::EndsWith(text) => Self::EndsWith(text.clone()),
             Test::Contains(text) => {
-                Self::Contains(Box::new(Finder::new(&text.bytes).into_owned()), text.cased)
+                Self::Contains(Arc::new(Finder::new(&text.bytes).into_owned()), text.cased)
             }
             Test::Wildcard { parts, cased } => Self::Wildcard(Wildcard::new(parts), *cased),
             Test::Number { value, text } => Self::Number(value.clone(), text.clone()),
@@ -198,7 +199,7 @@ impl Probe {
             Test::TimePart { part, order, bound } => {
                 Self::TimePart(*part, *order, i64::from(*bound))
             }
-            Test::Regex(pattern) => Self::Regex(Box::new(compile(pattern)?)),
+            Test::Regex(pattern) => Self::Regex(Arc::new(compile(pattern)?)),
             Test::Backtracking(expression) => {
                 Self::Backtracking(Box::new(Backtracking::new(expression)?))
             }

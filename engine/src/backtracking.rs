@@ -21,6 +21,13 @@ pub(crate) struct Backtracking {
     given_up: AtomicU64,
 }
 
+/// A copy counts for itself.
+impl Clone for Backtracking {
+    fn clone(&self) -> Self {
+        Self { regex: self.regex.clone(), given_up: AtomicU64::new(0) }
+    }
+}
+
 impl Backtracking {
     pub(crate) fn new(expression: &str) -> Result<Self, String> {
         let regex = RegexBuilder::new(expression)

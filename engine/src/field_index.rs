@@ -104,6 +104,14 @@ impl FieldIndex {
         &self.walks
     }
 
+    /// The fields but for the keywords, in the order of their ids, with their paths.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, Option<&[PathStep]>)> {
+        let walk =
+            |id| self.walks.iter().find(|(field, _)| *field == id).map(|(_, steps)| &**steps);
+        let names = self.names.iter().enumerate().skip(1);
+        names.map(move |(at, name)| (&**name, walk(FieldId(at as u32))))
+    }
+
     /// The id of a known field.
     pub(crate) fn find(&self, name: &str) -> Option<FieldId> {
         self.ids.get(name).copied()

@@ -11,11 +11,14 @@
 //! else in its folded text spelled anew; a hit in the middle of an escape is none, and where odd escapes
 //! are about every hit is verified. No value that matches lacks the literal, so none is lost.
 
+use std::sync::Arc;
+
 use crate::atom::{AtomId, Probe, Test};
 use crate::decimal::Decimal;
 use crate::hash::HashMap;
 use crate::hidden::{Hidden, characters};
 use crate::literal_search::{LiteralSearch, respell};
+use crate::reuse::Searches;
 use crate::tails::{Edge, Tails};
 use crate::tape::Kind;
 use crate::text;
@@ -57,12 +60,15 @@ impl PatternSet {
 /// A search and what its patterns fire.
 #[derive(Debug)]
 struct Search<S> {
-    search: S,
+    search: Arc<S>,
     fires: Vec<Vec<Fire>>,
 }
 
 impl<S> Search<S> {
-    fn new(mut set: PatternSet, make: impl FnOnce(Vec<Box<[u8]>>) -> Option<S>) -> Option<Self> {
+    fn new(
+        mut set: PatternSet,
+        make: impl FnOnce(Vec<Box<[u8]>>) -> Option<Arc<S>>,
+    ) -> Option<Self> {
         let search = make(set.patterns())?;
         Some(Self { search, fires: set.fires })
     }
@@ -71,7 +77,7 @@ impl<S> Search<S> {
 /// Literals that may stand anywhere.
 #[derive(Debug, Default)]
 struct Literals {
-    search: LiteralSearch,
+    search: Arc<LiteralSearch>,
     fires: Vec<Vec<Fire>>,
     /// The ASCII characters that they have, folded.
     characters: u128,
@@ -80,10 +86,10 @@ struct Literals {
 }
 
 impl Literals {
-    fn new(mut set: PatternSet, marks_start: u32) -> Self {
+    fn new(mut set: PatternSet, marks_start: u32, searches: &mut Searches) -> Self {
         let patterns = set.patterns();
         Self {
-            search: LiteralSearch::new(patterns.iter().map(|pattern| &**pattern)),
+            search: searches.literals(&patterns),
             fires: set.fires,
             characters: patterns.iter().fold(0, |set, pattern| set | characters(pattern)),
             marks_start,
@@ -189,21 +195,31 @@ impl Found {
 
 impl FieldMatcher {
     /// The matcher of these atoms, all of one field.
-    pub(crate) fn new<'a>(atoms: impl IntoIterator<Item = (AtomId, &'a Test)>) -> Self {
-        Self::of(atoms, false)
+    pub(crate) fn new<'a>(
+        atoms: impl IntoIterator<Item = (AtomId, &'a Test)>,
+        searches: &mut Searches,
+    ) -> Self {
+        Self::of(atoms, false, searches)
     }
 
     /// The matcher of atoms that look at every value: all that have a literal are found by it.
-    pub(crate) fn of_keywords<'a>(atoms: impl IntoIterator<Item = (AtomId, &'a Test)>) -> Self {
-        Self::of(atoms, true)
+    pub(crate) fn of_keywords<'a>(
+        atoms: impl IntoIterator<Item = (AtomId, &'a Test)>,
+        searches: &mut Searches,
+    ) -> Self {
+        Self::of(atoms, true, searches)
     }
 
-    fn of<'a>(atoms: impl IntoIterator<Item = (AtomId, &'a Test)>, literals_only: bool) -> Self {
+    fn of<'a>(
+        atoms: impl IntoIterator<Item = (AtomId, &'a Test)>,
+        literals_only: bool,
+        searches: &mut Searches,
+    ) -> Self {
         let mut builder = Builder { literals_only, ..Builder::default() };
         for (atom, test) in atoms {
             builder.add(atom, test);
         }
-        builder.build()
+        builder.build(searches)
     }
 
     /// Collects in `found` the atoms that hold for `value`, which hides so much.
@@ -440,16 +456,16 @@ impl Builder {
         }
     }
 
-    fn build(self) -> FieldMatcher {
-        let literals = Literals::new(self.contains, 0);
-        let foreign = Literals::new(self.contains_foreign, literals.fires.len() as u32);
+    fn build(self, searches: &mut Searches) -> FieldMatcher {
+        let literals = Literals::new(self.contains, 0, searches);
+        let foreign = Literals::new(self.contains_foreign, literals.fires.len() as u32, searches);
         FieldMatcher {
             present: self.present,
             exact_len_max: self.exact.keys().map(|text| text.len()).max().unwrap_or(0),
             exact: self.exact,
             numbers: self.numbers,
-            starts: Search::new(self.starts, |patterns| Tails::new(patterns, Edge::Start)),
-            ends: Search::new(self.ends, |patterns| Tails::new(patterns, Edge::End)),
+            starts: Search::new(self.starts, |patterns| searches.tails(patterns, Edge::Start)),
+            ends: Search::new(self.ends, |patterns| searches.tails(patterns, Edge::End)),
             literals,
             foreign,
             each: self.each,

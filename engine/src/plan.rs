@@ -10,6 +10,7 @@ use crate::decide::{GroupId, Op};
 use crate::field_index::{FieldId, FieldIndex, KEYWORDS};
 use crate::field_matcher::FieldMatcher;
 use crate::path::PathStep;
+use crate::reuse::{PlanPart, Searches, SharedTest, Tests};
 use crate::route::Routing;
 
 /// A rule of a plan: an index into [`Plan::rules`].
@@ -39,7 +40,7 @@ pub enum Cover {
 #[derive(Debug)]
 pub(crate) struct Atom {
     pub(crate) field: FieldId,
-    pub(crate) test: Test,
+    pub(crate) test: SharedTest,
     /// It is in a cover: the matchers decide it, for every record.
     pub(crate) is_eager: bool,
 }
@@ -168,7 +169,7 @@ impl Plan {
     /// built.
     pub fn searches_given_up(&self) -> Vec<(&str, u64)> {
         let probes = self.atoms.iter().zip(&self.probes);
-        let given_up = probes.filter_map(|(atom, probe)| match (&atom.test, probe) {
+        let given_up = probes.filter_map(|(atom, probe)| match (atom.test.get(), probe) {
             (Test::Backtracking(expression), Probe::Backtracking(probe)) => {
                 Some((&**expression, probe.given_up()))
             }
@@ -180,7 +181,7 @@ impl Plan {
     /// Calls `each` with the field and test of every atom that is searched for in every record.
     pub fn dump_eager(&self, mut each: impl FnMut(&str, &Test)) {
         for atom in self.atoms.iter().filter(|atom| atom.is_eager) {
-            each(self.fields.name(atom.field), &atom.test);
+            each(self.fields.name(atom.field), atom.test.get());
         }
     }
 
@@ -213,7 +214,8 @@ pub struct PlanBuilder {
     fields: FieldIndex,
     atoms: Vec<Atom>,
     probes: Vec<Probe>,
-    ids: HashMap<(FieldId, Test), AtomId>,
+    ids: HashMap<(FieldId, SharedTest), AtomId>,
+    tests: Tests,
     covers: Vec<Cover>,
     programs: Lists<Op>,
     rules: Vec<PlanRule>,
@@ -240,21 +242,64 @@ impl PlanBuilder {
     /// # Errors
     /// The regular expression does not compile within its limit; the text says why.
     pub fn atom(&mut self, field: FieldId, test: Test) -> Result<AtomId, String> {
+        let test = SharedTest::new(test);
         if let Some(id) = self.ids.get(&(field, test.clone())) {
             return Ok(*id);
         }
-        let probe = Probe::new(&test)?;
-        let id = AtomId(u32::try_from(self.atoms.len()).map_err(|_| "too many atoms".to_owned())?);
+        let (test, probe) = self.tests.make(test)?;
+        Ok(self.add_atom(field, test, probe))
+    }
+
+    fn add_atom(&mut self, field: FieldId, test: SharedTest, probe: Probe) -> AtomId {
+        let id = u32::try_from(self.atoms.len()).expect("memory ends before atoms have no number");
         self.probes.push(probe);
         self.atoms.push(Atom { field, test: test.clone(), is_eager: false });
-        self.ids.insert((field, test), id);
-        Ok(id)
+        self.ids.insert((field, test), AtomId(id));
+        AtomId(id)
+    }
+
+    /// A builder for a part of a plan. It takes tests that are made already from these.
+    pub fn for_part(tests: Tests) -> Self {
+        Self { tests, ..Self::default() }
+    }
+
+    /// The fields and atoms so far, to be added to other plans; and the tests.
+    pub fn into_part(self) -> (PlanPart, Tests) {
+        let fields = self.fields.named().map(|(name, walk)| (name.into(), walk.map(Into::into)));
+        let atoms = self.atoms.into_iter().zip(self.probes);
+        let part = PlanPart {
+            fields: fields.collect(),
+            atoms: atoms.map(|(atom, probe)| (atom.field, atom.test, probe)).collect(),
+        };
+        (part, self.tests)
+    }
+
+    /// Adds the fields and atoms of a part. By what they were called there: what they are called here.
+    pub fn add_part(&mut self, part: &PlanPart) -> (Vec<FieldId>, Vec<AtomId>) {
+        let mut fields = vec![KEYWORDS];
+        for (name, walk) in &part.fields {
+            let id = match walk {
+                Some(steps) => self.fields.intern_walk(name, steps.to_vec()),
+                None => self.fields.intern(name),
+            };
+            fields.push(id.expect("the part took the name"));
+        }
+        let atoms = part.atoms.iter().map(|(field, test, probe)| {
+            let field = fields[field.0 as usize];
+            let test = test.with_fields(&fields);
+            match self.ids.get(&(field, test.clone())) {
+                Some(id) => *id,
+                None => self.add_atom(field, test, probe.with_fields(&fields)),
+            }
+        });
+        let atoms = atoms.collect();
+        (fields, atoms)
     }
 
     /// What an atom asks.
     pub fn test(&self, atom: AtomId) -> (FieldId, &Test) {
         let atom = &self.atoms[atom.0 as usize];
-        (atom.field, &atom.test)
+        (atom.field, atom.test.get())
     }
 
     /// All atoms so far.
@@ -313,7 +358,12 @@ impl PlanBuilder {
     }
 
     /// Makes the matchers and finishes the plan.
-    pub fn build(mut self) -> Plan {
+    pub fn build(self) -> Plan {
+        self.build_with(&mut Searches::default())
+    }
+
+    /// The same. What was searched for by an earlier plan in the same way is taken from there.
+    pub fn build_with(mut self, searches: &mut Searches) -> Plan {
         let mut woken: Vec<Vec<RuleId>> = vec![Vec::new(); self.atoms.len()];
         let mut always = Vec::new();
         for (rule, cover) in self.covers.iter().enumerate() {
@@ -346,14 +396,16 @@ impl PlanBuilder {
         let routing = self.routing();
         let mut by_field: Vec<Vec<(AtomId, &Test)>> = vec![Vec::new(); self.fields.len()];
         for (id, atom) in self.atoms.iter().enumerate().filter(|(_, atom)| atom.is_eager) {
-            by_field[atom.field.0 as usize].push((AtomId(id as u32), &atom.test));
+            by_field[atom.field.0 as usize].push((AtomId(id as u32), atom.test.get()));
         }
         let keywords = std::mem::take(&mut by_field[KEYWORDS.0 as usize]);
-        let keywords = (!keywords.is_empty()).then(|| FieldMatcher::of_keywords(keywords));
+        let keywords =
+            (!keywords.is_empty()).then(|| FieldMatcher::of_keywords(keywords, searches));
         let matchers: Vec<Option<FieldMatcher>> = by_field
             .into_iter()
-            .map(|atoms| (!atoms.is_empty()).then(|| FieldMatcher::new(atoms)))
+            .map(|atoms| (!atoms.is_empty()).then(|| FieldMatcher::new(atoms, searches)))
             .collect();
+        searches.forget_others();
         let wakes = woken.into_iter().collect();
         let has_keywords = self.atoms.iter().any(|atom| atom.field == KEYWORDS);
         Plan {

@@ -37,7 +37,7 @@ impl Plan {
         self.atoms.iter().enumerate().map(|(id, atom)| AtomView {
             id: AtomId(id as u32),
             field: atom.field,
-            test: &atom.test,
+            test: atom.test.get(),
             is_eager: atom.is_eager,
             wakes: self.wakes.get(id as u32),
         })

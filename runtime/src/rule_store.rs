@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use sigmill_codegen::{CompileOptions, Compiled, RuleDocument, compile_set};
+use sigmill_codegen::{CompileOptions, Compiled, Compiler, RuleDocument};
 use sigmill_engine::window::WindowPlan;
 use sigmill_engine::{Plan, RuleId};
 use sigmill_parser::{FieldMapping, Pipelines};
@@ -193,6 +193,8 @@ type Records = BTreeMap<String, Arc<[u8]>>;
 pub struct RuleStore {
     config: RuleStoreConfig,
     entries: BTreeMap<String, Entry>,
+    /// Knows what the rules of the last set come to.
+    compiler: Compiler,
     records: Arc<Records>,
     /// The last set.
     active: Vec<Arc<ActiveRule>>,
@@ -206,6 +208,7 @@ impl RuleStore {
         Self {
             config,
             entries: BTreeMap::new(),
+            compiler: Compiler::default(),
             records: Arc::default(),
             active: Vec::new(),
             generation: 0,
@@ -379,7 +382,7 @@ impl RuleStore {
         }
     }
 
-    fn compile(&self, selection: &Selection) -> Compiled {
+    fn compile(&mut self, selection: &Selection) -> Compiled {
         let documents: Vec<RuleDocument> =
             selection.rules.iter().map(|rule| rule.document.clone()).collect();
         let mut absent = selection.absent.clone();
@@ -392,7 +395,7 @@ impl RuleStore {
             absent,
             ..CompileOptions::default()
         };
-        compile_set(&documents, &options, &[])
+        self.compiler.compile(&documents, &options, &[])
     }
 
     /// What is in force from now on, and what is wrong among it; tells what was not wrong before.

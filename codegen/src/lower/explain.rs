@@ -19,6 +19,7 @@ use sigmill_parser::{
 };
 
 use super::Lowering;
+use crate::emit::AtomSet;
 use crate::rule_set::{References, RuleDocument};
 use crate::tree::Tree;
 use crate::{CompileError, emit, filter};
@@ -174,7 +175,7 @@ impl Explainer {
             conditions.push(nodes.join(part, parts));
         }
         for (at, tree) in trees.iter().enumerate() {
-            let program = emit::program(tree, &HashSet::new(), &mut builder);
+            let program = emit::program(tree, &AtomSet::default(), &mut builder);
             let rule = PlanRule { source: at as u32, condition: 0 };
             builder.rule(rule, &program, Cover::Always);
         }

@@ -5,9 +5,7 @@
 //! too large to be packed stays open beyond them. A hand goes round over the open ones, a few steps for
 //! each group that is touched, and packs those that were not touched since it came by last.
 
-use std::hash::BuildHasher as _;
-
-use foldhash::quality::RandomState;
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::entries::Entry;
 use super::feed::WindowMatch;
