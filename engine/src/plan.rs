@@ -10,7 +10,7 @@ use crate::decide::{GroupId, Op};
 use crate::field_index::{FieldId, FieldIndex, KEYWORDS};
 use crate::field_matcher::FieldMatcher;
 use crate::path::PathStep;
-use crate::reuse::{PlanPart, Searches, SharedTest, Tests};
+use crate::reuse::{PartField, PlanPart, Searches, SharedTest, Tests};
 use crate::route::Routing;
 
 /// A rule of a plan: an index into [`Plan::rules`].
@@ -265,7 +265,10 @@ impl PlanBuilder {
 
     /// The fields and atoms so far, to be added to other plans; and the tests.
     pub fn into_part(self) -> (PlanPart, Tests) {
-        let fields = self.fields.named().map(|(name, walk)| (name.into(), walk.map(Into::into)));
+        let fields = self
+            .fields
+            .named()
+            .map(|(name, walk)| PartField { name: name.into(), walk: walk.map(Into::into) });
         let atoms = self.atoms.into_iter().zip(self.probes);
         let part = PlanPart {
             fields: fields.collect(),
@@ -277,7 +280,7 @@ impl PlanBuilder {
     /// Adds the fields and atoms of a part. By what they were called there: what they are called here.
     pub fn add_part(&mut self, part: &PlanPart) -> (Vec<FieldId>, Vec<AtomId>) {
         let mut fields = vec![KEYWORDS];
-        for (name, walk) in &part.fields {
+        for PartField { name, walk } in &part.fields {
             let id = match walk {
                 Some(steps) => self.fields.intern_walk(name, steps.to_vec()),
                 None => self.fields.intern(name),

@@ -18,9 +18,16 @@ use crate::tails::{Edge, Tails};
 /// The fields and atoms of a part of a plan, numbered from its beginning.
 #[derive(Debug)]
 pub struct PlanPart {
-    /// From number 1 on: the names, and paths where fields are found by walking one.
-    pub(crate) fields: Vec<(Box<str>, Option<Box<[PathStep]>>)>,
+    /// From number 1 on.
+    pub(crate) fields: Vec<PartField>,
     pub(crate) atoms: Vec<(FieldId, SharedTest, Probe)>,
+}
+
+#[derive(Debug)]
+pub(crate) struct PartField {
+    pub(crate) name: Box<str>,
+    /// The path that has to be walked, if one has.
+    pub(crate) walk: Option<Box<[PathStep]>>,
 }
 
 /// A test that many plans have, and its hash.
