@@ -24,6 +24,7 @@ pub mod emit;
 pub mod extraction;
 mod given_up;
 mod instances;
+pub mod jvm_emulation;
 pub mod jvm_meaning;
 pub mod jvm_rules;
 pub mod latency;

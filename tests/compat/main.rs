@@ -8,6 +8,7 @@
 
 mod bundled;
 mod cases;
+mod emulation;
 mod sequences;
 
 use std::io::Write as _;
