@@ -6,6 +6,7 @@
 //! the engine, so they are a JSON object.
 
 mod attack;
+mod avro;
 mod confluent;
 mod ecs;
 mod extract;
@@ -17,6 +18,8 @@ mod window_part;
 
 use sigmill_parser::{Correlation, KafkaBlock, Rule};
 
+use avro::Avro;
+pub use avro::{OutputSchemas, SCHEMA as AVRO_SCHEMA};
 use confluent::Confluent;
 use ecs::Ecs;
 pub use extract::Extract;
@@ -41,10 +44,12 @@ pub enum Format {
     Ocsf,
     /// An alert of the Elastic Common Schema.
     Ecs,
+    /// As Confluent Sigma's unreleased head writes it where `output.topic.format` is Avro.
+    ConfluentAvro,
 }
 
 impl Format {
-    /// Every format.
+    /// Every format of JSON.
     pub const ALL: [Self; 5] =
         [Self::Confluent13, Self::ConfluentHead, Self::Native, Self::Ocsf, Self::Ecs];
 
@@ -56,6 +61,7 @@ impl Format {
             Self::Native => "native",
             Self::Ocsf => "ocsf",
             Self::Ecs => "ecs",
+            Self::ConfluentAvro => "confluent-avro",
         }
     }
 
@@ -131,6 +137,7 @@ enum Form {
     Native(Vec<u8>),
     Ocsf(Box<Ocsf>),
     Ecs(Box<Ecs>),
+    Avro(Avro),
 }
 
 /// The custom fields of a rule that a Confluent format cannot show, since a field of that name is
@@ -171,6 +178,7 @@ impl Template {
             Format::Native => Form::Native(native::head(facts)),
             Format::Ocsf => Form::Ocsf(Box::new(Ocsf::new(facts))),
             Format::Ecs => Form::Ecs(Box::new(Ecs::new(facts))),
+            Format::ConfluentAvro => Form::Avro(Avro::new(facts)),
         };
         Self { form }
     }
@@ -182,6 +190,7 @@ impl Template {
             Form::Confluent(confluent) => confluent.write(out, now, event, extract),
             Form::Ocsf(ocsf) => ocsf.write(out, now, event, extract),
             Form::Ecs(ecs) => ecs.write(out, now, event, extract),
+            Form::Avro(avro) => avro.write(out, now, event, extract),
             Form::Native(head) => {
                 out.extend_from_slice(head);
                 put(out, format_args!(",\"detected\":{now}"));
@@ -402,6 +411,44 @@ kafka: {customFields: {site: a}}
         let found: serde_json::Value =
             serde_json::from_str(&detection(Format::Ecs, none, "{}")).unwrap();
         assert_eq!((found.get("labels"), found.get("threat")), (None, None));
+    }
+
+    #[test]
+    fn the_form_of_avro() {
+        let position = RulePosition::Record { topic: "rules".into(), partition: 0, offset: 41 };
+        let event = Event {
+            bytes: br#" { "a" : [1, "x y"] } "#,
+            position: EventPosition::Record { topic: "data", partition: 3, offset: 17 },
+            timestamp: None,
+        };
+        let read = |text: &str, extract: &Extract| {
+            let template =
+                Template::new(Format::ConfluentAvro, &rule(text), &position, "firewalls");
+            let mut out = Vec::new();
+            template.write(&mut out, 1_695_490_398_577, &event, extract);
+            assert_eq!(out[0], 0);
+            let schema = apache_avro::Schema::parse_str(AVRO_SCHEMA).unwrap();
+            let mut rest = &out[5..];
+            let value = apache_avro::from_avro_datum(&schema, &mut rest, None).unwrap();
+            assert!(rest.is_empty());
+            serde_json::Value::try_from(value).unwrap()
+        };
+        let expected = serde_json::json!({
+            "timeStamp": 1_695_490_398_577_i64,
+            "title": "Say \"no\"",
+            "id": "c4b890e5",
+            "outputTopic": "firewalls",
+            "sourceData": r#"{"a":[1,"x y"]}"#,
+            // Custom fields win; a group without a part in the match has no text.
+            "customFields": {
+                "src": "10.0.0.1", "sourceData": "lost", "location": "edge", "index": "main",
+                "title": "shadowed"
+            },
+        });
+        assert_eq!(read(RULE, &groups()), expected);
+        let bare = "title: T\nlogsource: {product: x}\ndetection: {s: {a: b}, condition: s}\n";
+        let told = read(bare, &Extract::default());
+        assert_eq!((&told["id"], &told["customFields"]), (&().into(), &().into()));
     }
 
     #[test]

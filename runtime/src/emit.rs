@@ -18,6 +18,7 @@
 //! and what can never be delivered then goes where this table says.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
@@ -30,7 +31,7 @@ use crate::client;
 use crate::clock;
 use crate::commit::{Flight, FlightId, FlightKind, Ledger, Slot};
 use crate::delivery::{Cause, DeliveryContext, Outgoing, Report, cause, is_about_batch};
-use crate::detection::{Event, Extract};
+use crate::detection::{Event, Extract, OutputSchemas};
 use crate::latency::{Latencies, Stage};
 use crate::metrics::{Counts, Metric};
 use crate::rate_limit::RateLimit;
@@ -75,6 +76,8 @@ pub struct Emitter {
     buf: Vec<u8>,
     reports: Vec<Report>,
     output_topic: String,
+    /// Where detections are Avro.
+    output_schemas: Option<Arc<OutputSchemas>>,
     deadletter_topic: Option<String>,
     records_max: usize,
     bytes_max: usize,
@@ -117,6 +120,7 @@ impl Emitter {
             buf: Vec::new(),
             reports: Vec::new(),
             output_topic: settings.output_topic.clone(),
+            output_schemas: settings.output_schemas.clone(),
             deadletter_topic: settings.deadletter_topic.clone(),
             records_max: settings.in_flight_records_max,
             bytes_max: settings.in_flight_bytes_max,
@@ -161,7 +165,7 @@ impl Emitter {
     ) {
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
-        rule.template.write(&mut buf, clock::now_ms(), event, extract);
+        self.write(rule, &mut buf, event, extract);
         let headers = record.message.headers().map(|headers| forward(headers, 1));
         let headers = with_author(headers, rule);
         let id = self.begin(record, buf.len(), FlightKind::Detection);
@@ -181,7 +185,7 @@ impl Emitter {
     ) {
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
-        rule.template.write(&mut buf, clock::now_ms(), event, extract);
+        self.write(rule, &mut buf, event, extract);
         let timestamp = event.timestamp.unwrap_or(0);
         let id = self.ledger.sent(slot, offset, timestamp, buf.len(), FlightKind::Detection);
         let headers = with_author(None, rule);
@@ -220,6 +224,13 @@ impl Emitter {
             let id = self.ledger.sent_alone(bytes.len(), FlightKind::Matches);
             self.batches.insert(id.0, (partition, pins));
             self.send(&topic, None, &bytes, None, None, id);
+        }
+    }
+
+    fn write(&self, rule: &ActiveRule, buf: &mut Vec<u8>, event: &Event<'_>, extract: &Extract) {
+        rule.template.write(buf, clock::now_ms(), event, extract);
+        if let Some(schemas) = &self.output_schemas {
+            schemas.stamp(&rule.output_topic, buf);
         }
     }
 

@@ -10,6 +10,7 @@
 #![deny(unsafe_code)]
 
 pub mod admin;
+pub mod avro;
 mod batch;
 mod calendar;
 pub mod client;

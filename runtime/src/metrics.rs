@@ -41,6 +41,7 @@ metrics! {
     RejectedNotUtf8, "sigmill_records_rejected_not_utf8_total", "Records refused: not UTF-8.";
     RejectedTooDeep, "sigmill_records_rejected_too_deep_total", "Records refused: nested too deep.";
     RejectedTooLong, "sigmill_records_rejected_too_long_total", "Records refused: too long.";
+    RejectedAvro, "sigmill_records_rejected_avro_total", "Records refused: not of an Avro schema that the registry has.";
     RejectedOther, "sigmill_records_rejected_other_total", "Records refused for another reason.";
     Matches, "sigmill_matches_total", "Rules that matched a record.";
     Detections, "sigmill_detections_total", "Detections acknowledged by the brokers.";
@@ -133,6 +134,7 @@ impl Counts {
             RejectedNotUtf8,
             RejectedTooDeep,
             RejectedTooLong,
+            RejectedAvro,
             RejectedOther,
         ]
         .into_iter()

@@ -80,6 +80,10 @@ impl Processor {
             warn!("{warning}");
         }
         let has_instances_topic = make_topics(&settings, &shutdown)?;
+        if let Some(schemas) = &settings.output_schemas {
+            let topic = &settings.output_topic;
+            schemas.register_within(topic, settings.start_timeout, &shutdown)?;
+        }
         let rules = Arc::new(ArcSwap::from_pointee(RuleSet::default()));
         let reader_counts = Arc::new(SharedCounts::default());
         let reader = RulesReader::start(RulesReaderContext {

@@ -379,6 +379,12 @@ impl Follower {
             if let Err(error) = self.admin.create_missing(&existing, &[spec]) {
                 warn!(%error, "Cannot create a rule's output topic.");
             }
+            if let Some(schemas) = &self.context.settings.output_schemas
+                && let Err(error) = schemas.register(&name)
+            {
+                // Ids go by content: that of the default topic is the same one.
+                warn!(topic = name, %error, "Cannot register the schema for a rule's topic.");
+            }
             self.topics_made.insert(name);
         }
     }

@@ -2,6 +2,8 @@
 
 use rdkafka::error::KafkaError;
 
+use crate::avro::registry::RegistryError;
+
 /// Why the processor does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -57,6 +59,17 @@ pub enum RunError {
         #[source]
         error: std::io::Error,
     },
+    /// The schema of the detections is not in the registry.
+    #[error(
+        "cannot have the schema of the detections for topic `{topic}`; check schema.registry and its credentials"
+    )]
+    Schema {
+        /// The topic.
+        topic: String,
+        /// Why.
+        #[source]
+        error: RegistryError,
+    },
     /// A producer or consumer cannot go on.
     #[error("the Kafka client cannot go on: {0}")]
     Fatal(String),
@@ -68,6 +81,9 @@ pub enum RunError {
 impl RunError {
     /// The broker or the network is the cause, not the settings.
     pub fn is_broker(&self) -> bool {
-        matches!(self, Self::Broker { .. } | Self::Topic { .. } | Self::Fatal(_))
+        matches!(
+            self,
+            Self::Broker { .. } | Self::Topic { .. } | Self::Schema { .. } | Self::Fatal(_)
+        )
     }
 }

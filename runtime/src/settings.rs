@@ -6,17 +6,20 @@
 //! appear in no message, and [`Settings`] shows none of them.
 
 pub mod kafka;
+mod registry;
 pub mod table;
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sigmill_engine::window::Emit;
 use sigmill_parser::{FieldMapping, JsonPath, Level, Pipelines};
 
-use crate::detection::Format;
+use crate::avro::registry::Registry;
+use crate::detection::{Format, OutputSchemas};
 use crate::pipeline_files::{self, LoadedPipelines};
 use crate::properties::{Entry, Properties};
 use kafka::KafkaSettings;
@@ -115,6 +118,10 @@ pub struct Settings {
     pub batch_records_max: usize,
     pub replication_factor: i32,
     pub metadata_age_max: Duration,
+    /// Where records are Avro; nothing is connected before something is asked.
+    pub data_registry: Option<Arc<Registry>>,
+    /// Where detections are Avro.
+    pub output_schemas: Option<Arc<OutputSchemas>>,
     pub output_format: Format,
     pub has_author_header: bool,
     /// Where the state is told; `None`: nowhere.
@@ -203,13 +210,8 @@ impl Settings {
         let batch_records_max = reader.number("max.poll.records", 1, 100_000);
         let replication_factor = reader.replication_factor();
         let metadata_age_max = reader.milliseconds("metadata.max.age.ms", 1);
-        reader.one_of("data.topic.format", &["json"]);
-        reader.one_of("output.topic.format", &["json"]);
-        let format = reader.one_of("sigmill.output.format", &Format::ALL.map(Format::as_str));
-        let output_format = Format::ALL
-            .into_iter()
-            .find(|candidate| candidate.as_str() == format)
-            .unwrap_or_default();
+        let (data_registry, output_schemas) = reader.registry();
+        let output_format = reader.output_format(output_schemas.is_some());
         let has_author_header = reader.boolean("sigmill.output.author.header");
         let instances_topic = reader.topic("sigma.app.topic");
         let is_registered = properties.get("skip.app.registration").is_none();
@@ -235,7 +237,11 @@ impl Settings {
         let rules_debounce = reader.milliseconds("sigmill.rules.debounce.ms", 0);
         let start_timeout = reader.milliseconds("sigmill.start.timeout.ms", 1);
         let stop_timeout = reader.milliseconds("sigmill.stop.timeout.ms", 1);
-        let rest = properties.iter().filter(|entry| !is_own(&entry.key));
+        let is_read = |name: &str| {
+            is_own(name)
+                || registry::is_own(name) && (data_registry.is_some() || output_schemas.is_some())
+        };
+        let rest = properties.iter().filter(|entry| !is_read(&entry.key));
         let kafka =
             KafkaSettings::translate(&bootstrap, rest, &mut reader.problems, &mut reader.warnings);
         if !reader.problems.is_empty() {
@@ -261,6 +267,8 @@ impl Settings {
             batch_records_max,
             replication_factor,
             metadata_age_max,
+            data_registry,
+            output_schemas,
             output_format,
             has_author_header,
             instances_topic,
@@ -318,7 +326,7 @@ const SHOWN_CLIENT_SETTINGS: &[&str] = &[
 fn shown(properties: &Properties) -> Vec<(String, String)> {
     let is_shown = |name: &str| {
         SHOWN_CLIENT_SETTINGS.contains(&name)
-            || (is_own(name) && name != "sigmill.admin.token.file")
+            || (is_own(name) && !["sigmill.admin.token.file", "schema.registry"].contains(&name))
     };
     let entries = properties.iter().filter(|entry| is_shown(&entry.key));
     entries.map(|entry| (entry.key.clone(), entry.value.clone())).collect()
@@ -506,6 +514,43 @@ impl Reader<'_> {
                 LoadedPipelines::default()
             }
         }
+    }
+
+    /// For records and for detections, where they are Avro.
+    fn registry(&mut self) -> (Option<Arc<Registry>>, Option<Arc<OutputSchemas>>) {
+        let is_avro = |reader: &mut Self, name| reader.one_of(name, &["json", "avro"]) == "avro";
+        let data = is_avro(self, "data.topic.format");
+        let output = is_avro(self, "output.topic.format");
+        if !data && !output {
+            if let Some((entry, _)) = self.entry("schema.registry") {
+                self.warnings.push(format!(
+                    "{}: schema.registry is ignored: records and detections are JSON",
+                    entry.origin
+                ));
+            }
+            return (None, None);
+        }
+        let found = registry::read(self.properties, &mut self.problems, &mut self.warnings);
+        let Some(registry) = found.map(Arc::new) else { return (None, None) };
+        let schemas = output.then(|| Arc::new(OutputSchemas::new(Arc::clone(&registry))));
+        (data.then_some(registry), schemas)
+    }
+
+    /// Avro has one shape, that of the JVM processor's head.
+    fn output_format(&mut self, is_avro: bool) -> Format {
+        let name = self.one_of("sigmill.output.format", &Format::ALL.map(Format::as_str));
+        let format = Format::ALL.into_iter().find(|candidate| candidate.as_str() == name);
+        let format = format.unwrap_or_default();
+        if !is_avro {
+            return format;
+        }
+        if let (true, Some((entry, _))) = (
+            !matches!(format, Format::Confluent13 | Format::ConfluentHead),
+            self.entry("sigmill.output.format"),
+        ) {
+            self.wrong(&entry, "this shape is JSON, but output.topic.format is avro");
+        }
+        Format::ConfluentAvro
     }
 
     /// Only the rules that need such a field are refused: others go on.

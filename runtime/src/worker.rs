@@ -20,9 +20,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionListElem;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
-use sigmill_engine::{Matcher, MatcherConfig, Rejection, RuleId};
+use sigmill_engine::{Matcher, MatcherConfig, RuleId};
 use tracing::{debug, info, warn};
 
+use crate::avro::Decoder;
 use crate::batch::{BatchRecord, Poller};
 use crate::client::{self, ClientLog};
 use crate::clock;
@@ -60,6 +61,8 @@ const ABORT_PAUSE: Duration = Duration::from_millis(50);
 const ABORT_PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often what is missing for windows is looked for.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
+/// After how long a schema registry that does not answer is asked again.
+const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a worker shares with the processor.
 #[derive(Clone)]
@@ -393,6 +396,8 @@ struct Worker<'a> {
     context: &'a WorkerContext,
     rules: Arc<RuleSet>,
     matcher: Matcher,
+    /// Where records are Avro.
+    avro: Option<Box<Decoder>>,
     poller: Poller,
     batch: Vec<BatchRecord<'a>>,
     /// Records that came while a batch was being worked on.
@@ -431,6 +436,9 @@ impl<'a> Worker<'a> {
             context,
             matcher: Matcher::new(Arc::clone(&rules.plan), config),
             rules,
+            avro: shared.settings.data_registry.as_ref().map(|registry| {
+                Box::new(Decoder::new(Arc::clone(registry), shared.settings.record_bytes_max))
+            }),
             poller: Poller::new(),
             batch: Vec::with_capacity(shared.settings.batch_records_max),
             carry: Vec::new(),
@@ -616,6 +624,9 @@ impl<'a> Worker<'a> {
                     break;
                 }
             }
+            if !self.has_schema(record)? {
+                break;
+            }
             self.work_on(record);
         }
         self.batch = batch;
@@ -629,6 +640,13 @@ impl<'a> Worker<'a> {
     }
 
     fn work_on(&mut self, record: &BatchRecord<'a>) {
+        // Apart from the rest, which works on what it holds.
+        let mut avro = self.avro.take();
+        self.work_with(record, avro.as_deref_mut());
+        self.avro = avro;
+    }
+
+    fn work_with(&mut self, record: &BatchRecord<'a>, avro: Option<&mut Decoder>) {
         let message = &record.message;
         let mut emitter = self.context.emitter();
         if record.is_matches {
@@ -637,7 +655,7 @@ impl<'a> Worker<'a> {
             return;
         }
         if self.context.has_own_windows && emitter.ledger.is_replay(record.slot, message.offset()) {
-            self.restore(&emitter, record);
+            self.restore(&emitter, record, avro);
             return;
         }
         let Some(slot) = emitter.ledger.begin(record.slot, message.offset()) else { return };
@@ -647,6 +665,17 @@ impl<'a> Worker<'a> {
             None => emitter.counts.add(Metric::Tombstones, 1),
             Some(payload) => {
                 emitter.counts.add(Metric::RecordBytes, payload.len() as u64);
+                let payload = match avro.map(|avro| avro.to_json(payload)) {
+                    None => payload,
+                    Some(Ok(json)) => json,
+                    Some(Err(refusal)) => {
+                        emitter.counts.add(Metric::RejectedAvro, 1);
+                        emitter.send_dead_letter(&source, &refusal.to_string());
+                        say_refused(&mut self.limit, message, &refusal);
+                        emitter.ledger.read(slot, message.offset());
+                        return;
+                    }
+                };
                 match self.matcher.matches(payload) {
                     Ok(matches) => {
                         self.matches.clear();
@@ -683,7 +712,7 @@ impl<'a> Worker<'a> {
                     Err(rejection) => {
                         emitter.counts.add(Metric::from(rejection), 1);
                         emitter.send_dead_letter(&source, rejection.as_str());
-                        say_refused(&mut self.limit, message, rejection);
+                        say_refused(&mut self.limit, message, &rejection);
                     }
                 }
             }
@@ -725,9 +754,20 @@ impl<'a> Worker<'a> {
     }
 
     /// Takes a record that was done with before into the windows of its partition.
-    fn restore(&mut self, emitter: &Emitter, record: &BatchRecord<'a>) {
+    fn restore(
+        &mut self,
+        emitter: &Emitter,
+        record: &BatchRecord<'a>,
+        avro: Option<&mut Decoder>,
+    ) {
         let (slot, message) = (record.slot, &record.message);
         let Some(payload) = message.payload() else { return };
+        let payload = match avro.map(|avro| avro.to_json(payload)) {
+            None => payload,
+            Some(Ok(json)) => json,
+            // It was refused when it was done.
+            Some(Err(_)) => return,
+        };
         let Ok(matches) = self.matcher.matches(payload) else { return };
         self.matches.clear();
         self.matches.extend_from_slice(matches);
@@ -767,6 +807,31 @@ impl<'a> Worker<'a> {
         }
         self.context.emitter().counts.add(Metric::Pauses, 1);
         debug!(worker = self.index, "Paused: too much waits for acknowledgement.");
+        self.pause_until(|context| context.emitter().is_relieved())
+    }
+
+    /// Sees to it that the schema of an Avro record is known. Without it nothing can go on, as nothing may be left
+    /// out; the worker stays in its group meanwhile. False if a stop was asked for.
+    fn has_schema(&mut self, record: &BatchRecord<'a>) -> Result<bool, RunError> {
+        let Some(payload) = record.message.payload().filter(|_| !record.is_matches) else {
+            return Ok(true);
+        };
+        while let Some(Err(error)) = self.avro.as_mut().map(|avro| avro.prepare(payload)) {
+            if let Some(left_out) = self.limit.allow(Instant::now()) {
+                warn!(%error, left_out, "Paused: the schema of a record is not known; asking again.");
+            }
+            self.context.emitter().counts.add(Metric::Pauses, 1);
+            let due = Instant::now() + REGISTRY_PAUSE;
+            self.pause_until(|_| Instant::now() >= due)?;
+            if self.is_rewinding() || self.shared.shutdown.is_asked() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Pauses the partitions and goes on polling, so that the group keeps this worker.
+    fn pause_until(&mut self, is_over: impl Fn(&WorkerContext) -> bool) -> Result<(), RunError> {
         self.pause();
         loop {
             if let Some(record) =
@@ -783,7 +848,7 @@ impl<'a> Worker<'a> {
             }
             self.serve()?;
             if self.is_rewinding()
-                || self.context.emitter().is_relieved()
+                || is_over(self.context)
                 || self.shared.shutdown.is_asked()
             {
                 break;
@@ -910,7 +975,11 @@ fn keep_first(matches: &mut Vec<RuleId>, rules: &RuleSet) {
     }
 }
 
-fn say_refused(limit: &mut RateLimit, message: &BorrowedMessage<'_>, rejection: Rejection) {
+fn say_refused(
+    limit: &mut RateLimit,
+    message: &BorrowedMessage<'_>,
+    rejection: &dyn std::fmt::Display,
+) {
     if let Some(left_out) = limit.allow(Instant::now()) {
         warn!(
             topic = message.topic(),

@@ -88,6 +88,22 @@ pub(crate) fn write_compact_as_text(out: &mut Vec<u8>, json: &[u8]) {
     out.push(b'"');
 }
 
+/// Writes a JSON value without the white space between its tokens.
+pub(crate) fn write_compact(out: &mut Vec<u8>, json: &[u8]) {
+    let mut is_in_text = false;
+    let mut is_escaped = false;
+    for byte in json {
+        match byte {
+            b' ' | b'\n' | b'\r' | b'\t' if !is_in_text => continue,
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_in_text = !is_in_text,
+            _ => {}
+        }
+        out.push(*byte);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,7 +91,7 @@ impl Loaded {
     ) -> Self {
         let kafka = kafka(&document);
         let output_topic = output_topic(kafka, config, findings);
-        if config.format != Format::Native {
+        if matches!(config.format, Format::Confluent13 | Format::ConfluentHead) {
             for name in shadowed_custom_fields(kafka) {
                 findings.push(format!("custom field `{name}` is left out: it is reserved"));
             }

@@ -44,11 +44,11 @@ impl fmt::Debug for KafkaSettings {
 /// Settings that Kafka Streams or the JVM processor have and that mean nothing here.
 const WITHOUT_MEANING: &[(&str, &str)] = &[
     ("default.key.serde", "keys pass as bytes"),
-    ("default.value.serde", "values are JSON"),
+    ("default.value.serde", "data.topic.format and output.topic.format say it"),
     ("key.deserializer", "keys pass as bytes"),
-    ("value.deserializer", "values are JSON"),
+    ("value.deserializer", "data.topic.format says it"),
     ("key.serializer", "keys pass as bytes"),
-    ("value.serializer", "values are JSON"),
+    ("value.serializer", "output.topic.format says it"),
     (
         "default.deserialization.exception.handler",
         "records that cannot be read never stop the processor",
@@ -62,10 +62,9 @@ const WITHOUT_MEANING: &[(&str, &str)] = &[
     ("statestore.cache.max.bytes", "there is no state store"),
     ("cache.max.bytes.buffering", "there is no state store"),
     ("num.standby.replicas", "there is no state store"),
-    ("schema.registry", "records and detections are JSON"),
     ("schema.registry.url", "records and detections are JSON"),
-    ("basic.auth.credentials.source", "there is no schema registry"),
-    ("basic.auth.user.info", "there is no schema registry"),
+    ("basic.auth.credentials.source", "records and detections are JSON"),
+    ("basic.auth.user.info", "records and detections are JSON"),
     ("sigma.max.rules", "the number of rules is not limited"),
     ("group.id", "application.id is the group"),
     ("enable.auto.commit", "offsets are committed after the acknowledgement of their detections"),

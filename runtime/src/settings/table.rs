@@ -77,10 +77,12 @@ keys! {
         "Replicas of the topics that are created at start.";
     "metadata.max.age.ms", "milliseconds, from 1", "300000",
         "How often topics are looked at anew: new partitions, new topics of a pattern.";
-    "data.topic.format", "json (Avro is not read by this version)", "json",
-        "The form of the records.";
-    "output.topic.format", "json (Avro is not written by this version)", "json",
-        "The form of the detections.";
+    "data.topic.format", "json or avro", "json",
+        "The form of the records; Avro by Confluent's wire format and a schema registry.";
+    "output.topic.format", "json or avro", "json",
+        "The form of the detections; Avro in the shape of Confluent Sigma's head (`DetectionResultsAvro`).";
+    "schema.registry", "addresses separated by commas, with http:// or https://", UNSET,
+        "The schema registry, where something is Avro. `schema.registry.url` is read too.";
     "sigmill.output.format", "confluent-1.3, confluent-head, native, ocsf or ecs", "confluent-1.3",
         "The shape of a detection: as Confluent Sigma 1.3 wrote it, as its unreleased head does, Sigmill's own, an OCSF detection finding, an alert of the Elastic Common Schema.";
     "sigmill.output.author.header", "true or false", "true",

@@ -67,7 +67,12 @@ fn wrong_values_name_place_setting_value_and_what_is_expected() {
         "sigmill.output.format=xml\n",
         "expected confluent-1.3, confluent-head, native, ocsf or ecs",
     );
-    fails("data.topic.format=avro\n", "`avro`: expected json");
+    fails("data.topic.format=protobuf\n", "`protobuf`: expected json or avro");
+    fails("data.topic.format=Avro\n", "Missing required property schema.registry");
+    fails(
+        "output.topic.format=avro\nschema.registry=http://a\nsigmill.output.format=ecs\n",
+        "this shape is JSON",
+    );
     fails("data.topic=a b\n", "`a b` is not a topic name");
     fails("output.topic=data\n", "data.topic names the same topic");
     fails("output.topic=rules\n", "sigma.rules.topic names the same topic");
@@ -128,7 +133,10 @@ fn client_settings_are_passed_translated_or_warned_about() {
     assert!(has(&settings.kafka.consumer, "fetch.wait.max.ms", "50"));
     assert!(has(&settings.kafka.producer, "linger.ms", "7"));
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
-    warns("default.value.serde=X\n", "default.value.serde is ignored: values are JSON");
+    warns(
+        "default.value.serde=X\n",
+        "default.value.serde is ignored: data.topic.format and output.topic.format say it",
+    );
     warns("my.own.key=1\n", "s.properties:6: my.own.key is ignored: the Kafka client has no");
     warns("ssl.truststore.location=t.jks\n", "use ssl.ca.location");
     warns("admin.retries=3\n", "there is no such client");
