@@ -34,7 +34,9 @@ fn the_model_answers_as_the_jvm_processor_does() {
         }
         let causes = rule.causes(event, jvm, ours);
         differing += usize::from(!causes.is_empty());
-        if causes.is_empty() != (jvm == ours) || causes.iter().any(|one| [STATE, OTHER].contains(one)) {
+        if causes.is_empty() != (jvm == ours)
+            || causes.iter().any(|one| [STATE, OTHER].contains(one))
+        {
             wrong.push(format!("{name}: {jvm}, {ours}: {causes:?}"));
         }
         if jvm != ours {
