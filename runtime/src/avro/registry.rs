@@ -247,9 +247,10 @@ fn avro_of(answer: &Value) -> Result<String, RegistryError> {
 fn certificates(pem: &[u8]) -> Result<Vec<ureq::tls::Certificate<'static>>, String> {
     let mut found = Vec::new();
     for item in ureq::tls::parse_pem(pem) {
-        match item.map_err(|error| error.to_string())? {
-            ureq::tls::PemItem::Certificate(certificate) => found.push(certificate),
-            _ => {}
+        if let ureq::tls::PemItem::Certificate(certificate) =
+            item.map_err(|error| error.to_string())?
+        {
+            found.push(certificate);
         }
     }
     if found.is_empty() { Err("there is no certificate in it".into()) } else { Ok(found) }
