@@ -41,6 +41,7 @@ mod rules_reader;
 pub mod rules_topic;
 pub mod run_error;
 pub mod settings;
+pub mod shadow;
 pub mod shutdown;
 mod sys;
 mod transaction;

@@ -91,6 +91,7 @@ impl Processor {
             rules: Arc::clone(&rules),
             counts: Arc::clone(&reader_counts),
             shutdown: shutdown.clone(),
+            makes_topics: true,
         })?;
         if let Err(error) = reader.wait_ready(&shutdown) {
             shutdown.ask();

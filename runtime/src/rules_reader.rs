@@ -49,6 +49,8 @@ pub(crate) struct RulesReaderContext {
     pub counts: Arc<SharedCounts>,
     /// When it ends.
     pub shutdown: Shutdown,
+    /// Whether the topics that rules name as their own are made.
+    pub makes_topics: bool,
 }
 
 /// The reader's thread.
@@ -364,7 +366,7 @@ impl Follower {
             .filter(|topic| !self.topics_made.contains(*topic))
             .map(str::to_owned)
             .collect();
-        if new.is_empty() {
+        if new.is_empty() || !self.context.makes_topics {
             return;
         }
         let existing = match self.admin.topics(REQUEST_TIMEOUT, &self.context.shutdown) {

@@ -74,6 +74,17 @@ pub enum ExchangeMode {
     None,
 }
 
+/// Where a comparison with the JVM processor goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowSettings {
+    /// The topic of the differences.
+    pub topic: String,
+    /// The consumer group.
+    pub group: String,
+    /// How long a detection of one side waits for that of the other, where nothing settles it earlier.
+    pub wait: Duration,
+}
+
 /// The port for health, metrics, rules and instances.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminSettings {
@@ -129,6 +140,7 @@ pub struct Settings {
     pub instances_interval: Duration,
     pub window: WindowSettings,
     pub admin: AdminSettings,
+    pub shadow: ShadowSettings,
     pub record_bytes_max: usize,
     pub deadletter_topic: Option<String>,
     pub in_flight_records_max: usize,
@@ -230,6 +242,7 @@ impl Settings {
         let instances_interval = reader.milliseconds("sigma.app.state.poll.sleep", 100);
         let window = reader.window();
         let admin = reader.admin();
+        let shadow = reader.shadow(&application_id, &output_topic);
         let record_bytes_max = reader.number("sigmill.record.max.bytes", 1, usize::MAX);
         let deadletter_topic = reader.optional("sigmill.deadletter.topic");
         let in_flight_records_max = reader.number("sigmill.inflight.max.records", 1, usize::MAX);
@@ -275,6 +288,7 @@ impl Settings {
             instances_interval,
             window,
             admin,
+            shadow,
             record_bytes_max,
             deadletter_topic,
             in_flight_records_max,
@@ -596,6 +610,28 @@ impl Reader<'_> {
             rules_wait: self.milliseconds("sigmill.window.rules.wait.ms", 0),
             purge_interval: self.milliseconds("sigmill.window.purge.interval.ms", 100),
         }
+    }
+
+    fn shadow(&mut self, application_id: &str, output_topic: &str) -> ShadowSettings {
+        let group = self.optional("sigmill.shadow.group");
+        let group = group.unwrap_or_else(|| format!("{application_id}-sigmill-shadow"));
+        if group == application_id
+            && let Some((entry, _)) = self.entry("sigmill.shadow.group")
+        {
+            self.wrong(&entry, "it is that of the JVM processor");
+        }
+        let topic = match self.optional("sigmill.shadow.topic") {
+            Some(topic) => {
+                if !is_topic_name(&topic)
+                    && let Some((entry, _)) = self.entry("sigmill.shadow.topic")
+                {
+                    self.wrong(&entry, "it is no topic name");
+                }
+                topic
+            }
+            None => format!("{output_topic}-differences"),
+        };
+        ShadowSettings { topic, group, wait: self.milliseconds("sigmill.shadow.wait.ms", 1) }
     }
 
     fn admin(&mut self) -> AdminSettings {

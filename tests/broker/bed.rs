@@ -1,6 +1,7 @@
 //! What a scenario runs on: a broker, embedded or real, and the clients that drive it.
 
 use std::collections::BTreeMap;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -157,6 +158,22 @@ impl Bed {
     /// The consumer group of the bed's processors.
     pub(crate) fn group(&self) -> &str {
         &self.prefix
+    }
+
+    /// Runs what stands in for the JVM processor, over this bed's topics and group, until it has seen so many records.
+    pub(crate) fn imitate_jvm(&self, title: &str, text: &str, records: usize) -> ExitStatus {
+        let Broker::Real(kafka) = &self.broker else { panic!("it wants a real Kafka") };
+        let folder = tempfile::tempdir().unwrap();
+        let count = records.to_string();
+        let (data, out) = (self.topic("data"), self.topic("out"));
+        let folder = folder.path().to_str().unwrap().to_owned();
+        let mut command =
+            kafka.imitation(&[&self.prefix, &data, &out, title, text, &count, &folder]);
+        let output = command.output().unwrap();
+        if !output.status.success() {
+            eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        output.status
     }
 
     pub(crate) fn kafka_settings(&self) -> KafkaSettings {

@@ -27,6 +27,19 @@ pub(crate) struct Kafka {
 }
 
 impl Kafka {
+    /// Runs `tests/broker/kafka/JvmImitation.java`: what stands in for the JVM processor, with Kafka Streams.
+    pub(crate) fn imitation(&self, arguments: &[&str]) -> Command {
+        let source =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/broker/kafka/JvmImitation.java");
+        let mut command = Command::new("java");
+        command.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+        command.arg(self.jars.join("*")).arg(source).arg(&self.bootstrap_servers).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+}
+
+impl Kafka {
     /// Ends the process, in order or by force, and starts it again with its data at its address.
     pub(crate) fn restart(&self, is_forced: bool) {
         let mut process = self.process.lock().unwrap();

@@ -7,6 +7,7 @@
 #![allow(clippy::print_stderr)] // A skip has to be loud.
 
 mod aggregations;
+mod avro;
 mod bed;
 mod control;
 mod correlations;
@@ -17,8 +18,11 @@ mod instances;
 mod kafka;
 mod live_rules;
 mod records;
+mod registry;
 mod restart;
 mod rules_topic;
+mod sequences;
+mod shadow;
 mod start;
 mod takeover;
 mod windows;

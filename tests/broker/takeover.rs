@@ -50,6 +50,82 @@ fn a_group_goes_on_where_another_client_stopped(bed: &Bed) {
     assert!(processor.stop().is_clean);
 }
 
+/// Kafka Streams keeps the time of a partition beside its offset.
+const STREAMS_METADATA: &str = "AgAAAYvP5WgAAAAAAA==";
+
+on_both_brokers!(the_metadata_of_a_commit_is_no_hindrance);
+
+fn the_metadata_of_a_commit_is_no_hindrance(bed: &Bed) {
+    bed.create_topic("data", 1, &[]);
+    for topic in ["out", "dead"] {
+        bed.create_topic(topic, 1, &[]);
+    }
+    bed.create_topic("rules", 1, &[("cleanup.policy", "compact")]);
+    let sender = bed.sender();
+    let text = rule("A", "user", "alice");
+    sender.put(&bed.topic("rules"), 0, Some("A"), Some(text.as_bytes()), None);
+    for n in 0..5 {
+        sender.send(&bed.topic("data"), 0, format!(r#"{{"n":{n},"user":"alice"}}"#).as_bytes());
+    }
+    sender.flush();
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", &bed.kafka_settings().bootstrap_servers)
+        .set("group.id", bed.group())
+        .create()
+        .unwrap();
+    let mut offsets = TopicPartitionList::new();
+    let mut element = offsets.add_partition(&bed.topic("data"), 0);
+    element.set_offset(Offset::Offset(3)).unwrap();
+    element.set_metadata(STREAMS_METADATA);
+    consumer.commit(&offsets, CommitMode::Sync).unwrap();
+    drop(consumer);
+    let processor = bed.start(&[]);
+    until(&processor, |snapshot| snapshot.counts.get(Metric::Detections) == 2);
+    assert!(processor.stop().is_clean);
+    let records = bed.read_until(&["out"], |records| records.len() >= 2);
+    assert_eq!(titles_and_numbers(&records), [3, 4].map(|n| ("A".to_owned(), n)));
+    assert_eq!(bed.committed("data", 0), Some(5));
+}
+
+/// There and back: a Kafka Streams application, Sigmill, and the application again, under one `application.id`.
+#[test]
+fn a_streams_application_and_sigmill_take_turns() {
+    let Some(bed) = Bed::real() else { return };
+    bed.create_topic("data", 2, &[]);
+    for topic in ["out", "dead"] {
+        bed.create_topic(topic, 1, &[]);
+    }
+    bed.create_topic("rules", 1, &[("cleanup.policy", "compact")]);
+    let sender = bed.sender();
+    let text = rule("Here", "user", "alice");
+    sender.put(&bed.topic("rules"), 0, Some("Here"), Some(text.as_bytes()), None);
+    let send = |range: std::ops::Range<i32>| {
+        for n in range {
+            let event = format!(r#"{{"n":{n},"user":"alice"}}"#);
+            sender.send(&bed.topic("data"), n % 2, event.as_bytes());
+        }
+        sender.flush();
+    };
+    send(0..10);
+    assert!(bed.imitate_jvm("There", "alice", 10).success());
+    send(10..20);
+    let processor = bed.start(&[]);
+    until(&processor, |snapshot| snapshot.counts.get(Metric::Detections) == 10);
+    assert!(processor.stop().is_clean);
+    send(20..30);
+    assert!(bed.imitate_jvm("There", "alice", 10).success());
+    let records = bed.read_until(&["out"], |records| records.len() >= 30);
+    let title = |n: i64| if (10..20).contains(&n) { "Here" } else { "There" };
+    let mut expected: Vec<_> = (0..30).map(|n| (title(n).to_owned(), n)).collect();
+    expected.sort();
+    assert_eq!(titles_and_numbers(&records), expected);
+}
+
+/// The folder of the material of Confluent Sigma's users, if it is there: see `tests/compat`.
+pub(crate) fn compat_folder() -> Option<PathBuf> {
+    demo_folder().and_then(|demo| Some(demo.parent()?.parent()?.to_owned()))
+}
+
 /// The files of the JVM processor's demonstration, if they are there: see `tests/compat`.
 fn demo_folder() -> Option<PathBuf> {
     let named = std::env::var_os("SIGMILL_COMPAT").map(PathBuf::from);

@@ -1,15 +1,17 @@
 //! `sigmill run`: the processor, until it is asked to stop.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use clap::{Args, CommandFactory as _};
 use sigmill_runtime::metrics::Metric;
 use sigmill_runtime::processor::{Processor, Snapshot};
 use sigmill_runtime::run_error::RunError;
 use sigmill_runtime::settings::Settings;
+use sigmill_runtime::shadow::{Report, Shadow};
+use sigmill_runtime::shutdown::Shutdown;
 use tracing::info;
 
 use crate::exit::{Exit, Failure, OrExit as _};
@@ -22,6 +24,8 @@ use crate::stdio::put;
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the log says what was done.
 const STATUS_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the report of a comparison is written.
+const REPORT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Run the processor: match the records of Kafka topics against the rules of the rules topic.
 #[derive(Debug, Args)]
@@ -51,6 +55,13 @@ pub(crate) struct RunArgs {
     /// Ask for what is missing, even without a terminal.
     #[arg(short, long, conflicts_with = "headless")]
     interactive: bool,
+    /// Compare with a JVM processor that runs on the same settings: differences go to a topic, and a report is printed
+    /// at the end. Nothing else is written, and no group is joined.
+    #[arg(long)]
+    shadow: bool,
+    /// Write the report there every minute and at the end, rather than print it.
+    #[arg(long, value_name = "FILE", requires = "shadow")]
+    shadow_report: Option<PathBuf>,
     /// Accepted and ignored, as the JVM processor does.
     #[arg(short, long, value_name = "FILE", hide = true)]
     file: Option<PathBuf>,
@@ -95,6 +106,9 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     };
     info!("Initialize SigmaStreamsApp from {source}");
     let shutdown = stop_on_signals()?;
+    if args.shadow {
+        return shadow(settings, shutdown, args.shadow_report.as_deref());
+    }
     let processor = match Processor::start(settings, shutdown.clone()) {
         Err(RunError::Stopped) => return Ok(Exit::Fine),
         started => started.map_err(run_failure)?,
@@ -117,6 +131,46 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
             anyhow!("the stop was not clean: records may be read again at the next start"),
         ));
     }
+    Ok(Exit::Fine)
+}
+
+/// Runs beside a JVM processor until a stop is asked for.
+fn shadow(settings: Settings, shutdown: Shutdown, file: Option<&Path>) -> Result<Exit, Failure> {
+    let shadow = match Shadow::start(settings, shutdown.clone()) {
+        Err(RunError::Stopped) => return Ok(Exit::Fine),
+        started => started.map_err(run_failure)?,
+    };
+    let write = |report: &Report| {
+        let text = report.to_text();
+        match file {
+            None => put(text.as_bytes()),
+            Some(file) => std::fs::write(file, text)
+                .with_context(|| format!("writing the report to {}", file.display()))
+                .or_exit(Exit::Usage),
+        }
+    };
+    let mut report_at = Instant::now() + REPORT_INTERVAL;
+    while !shutdown.is_asked() && !shadow.is_finished() {
+        thread::sleep(POLL_INTERVAL);
+        if Instant::now() >= report_at {
+            let report = shadow.report();
+            info!(
+                records = report.records,
+                jvm = report.jvm,
+                sigmill = report.sigmill,
+                agreed = report.agreed,
+                differences = report.differences(),
+                open = report.open,
+                "The comparison runs."
+            );
+            if file.is_some() {
+                write(&report)?;
+            }
+            report_at += REPORT_INTERVAL;
+        }
+    }
+    let report = shadow.stop().map_err(run_failure)?;
+    write(&report)?;
     Ok(Exit::Fine)
 }
 

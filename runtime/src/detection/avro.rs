@@ -49,6 +49,11 @@ impl OutputSchemas {
         Self { registry, default: AtomicU32::new(0), by_topic: ArcSwap::default() }
     }
 
+    /// The registry that is asked.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
     /// Registers the schema for a topic, or finds it there. The first topic's id is that of all without one.
     ///
     /// # Errors

@@ -56,6 +56,17 @@ impl ActiveRule {
         self.document.title()
     }
 
+    /// The document as it was written, before the pipelines.
+    pub fn written(&self) -> &RuleDocument {
+        &self.loaded.document
+    }
+
+    /// The names of its custom fields.
+    pub fn custom_fields(&self) -> Vec<&str> {
+        let fields = kafka(&self.document).map_or(&[][..], |kafka| &kafka.custom_fields);
+        fields.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
     pub(super) fn new(
         loaded: &Arc<Loaded>,
         document: RuleDocument,

@@ -111,6 +111,12 @@ keys! {
         "Groups that one aggregation keeps at most; the one that would end first makes room.";
     "sigmill.time.max.ahead.ms", "milliseconds, from 1", "300000",
         "A timestamp further ahead of the wall clock does not move the time of windows.";
+    "sigmill.shadow.topic", "a topic name", UNSET,
+        "Where `run --shadow` writes the differences from the JVM processor; `<output.topic>-differences` if not given.";
+    "sigmill.shadow.group", "a name", UNSET,
+        "The consumer group of `run --shadow`; `<application.id>-sigmill-shadow` if not given.";
+    "sigmill.shadow.wait.ms", "milliseconds, from 1", "60000",
+        "How long `run --shadow` waits for the other side's detection where the JVM processor's commits do not settle it.";
     "sigmill.admin.listen", "host:port, or off", "127.0.0.1:9464",
         "Where health, metrics, rules and instances are told over HTTP.";
     "sigmill.admin.token.file", "a file", UNSET,
