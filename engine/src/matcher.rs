@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::field_index::FieldId;
+use crate::field_index::{FieldId, KEYWORDS};
 use crate::index::END;
 use crate::state::State;
 use crate::tape::Kind;
@@ -121,6 +121,9 @@ impl Matcher {
         field: FieldId,
         mut each: impl FnMut(FieldText<'_>),
     ) {
+        if field == KEYWORDS {
+            self.state.fields.list_keywords();
+        }
         let mut at = self.state.fields.first(field);
         while at != END {
             let value = &mut self.state.fields.values[at as usize];

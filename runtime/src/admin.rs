@@ -144,7 +144,14 @@ impl Admin {
         existing: &[String],
         topics: &[TopicSpec],
     ) -> Result<(), RunError> {
-        for topic in topics.iter().filter(|topic| !existing.contains(&topic.name)) {
+        let missing: Vec<&TopicSpec> =
+            topics.iter().filter(|topic| !existing.contains(&topic.name)).collect();
+        if !missing.is_empty() {
+            let names: Vec<&str> = missing.iter().map(|topic| topic.name.as_str()).collect();
+            // In the words of the JVM processor's log, which people look for.
+            tracing::info!("creating topics [{}]", names.join(", "));
+        }
+        for topic in missing {
             self.create(topic)?;
             tracing::info!(topic = topic.name, "Created the topic.");
         }

@@ -11,8 +11,8 @@ use regex_automata::meta;
 use regex_automata::util::syntax;
 use sigmill_codegen::plan_fields;
 use sigmill_engine::{
-    FieldId, FieldText, Matcher, Plan, REGEX_BYTES_MAX, SEARCH_BYTES_MAX, SEARCH_STEPS_MAX,
-    ValueKind,
+    FieldId, FieldText, KEYWORDS, Matcher, Plan, REGEX_BYTES_MAX, SEARCH_BYTES_MAX,
+    SEARCH_STEPS_MAX, ValueKind,
 };
 use sigmill_parser::{Block, DetectionItem, FieldMapping, Regex, Rule, Test};
 
@@ -33,6 +33,7 @@ pub struct Extraction {
 #[derive(Debug)]
 struct Capture {
     fields: Vec<String>,
+    is_keyword: bool,
     expression: Expression,
     groups: Vec<(usize, Arc<str>)>,
 }
@@ -64,8 +65,9 @@ impl Extraction {
     }
 
     fn item(&mut self, item: &DetectionItem, mapping: &FieldMapping, show_fields: bool) {
-        let Some(field) = &item.field else { return };
-        let fields = plan_fields(mapping, &field.node);
+        // Keywords have no field: their groups are looked for in every text and number.
+        let field = item.field.as_ref().map(|field| field.node.as_str());
+        let fields = field.map_or_else(Vec::new, |field| plan_fields(mapping, field));
         if show_fields {
             for name in &fields {
                 if !self.fields.iter().any(|known| **known == **name) {
@@ -88,7 +90,13 @@ impl Extraction {
             let Some(expression) = expression else { continue };
             let groups = expression.groups();
             if !groups.is_empty() {
-                self.captures.push(Capture { fields: fields.clone(), expression, groups });
+                let is_keyword = field.is_none();
+                self.captures.push(Capture {
+                    fields: fields.clone(),
+                    is_keyword,
+                    expression,
+                    groups,
+                });
             }
         }
     }
@@ -99,7 +107,14 @@ impl Extraction {
             fields.iter().filter_map(|name| plan.field(name)).collect()
         };
         Reads {
-            captures: self.captures.iter().map(|capture| ids(&capture.fields)).collect(),
+            captures: self
+                .captures
+                .iter()
+                .map(|capture| match capture.is_keyword {
+                    true => vec![KEYWORDS],
+                    false => ids(&capture.fields),
+                })
+                .collect(),
             fields: self
                 .fields
                 .iter()
@@ -310,6 +325,16 @@ mod tests {
         assert_eq!(captures(&found), expected);
         let found = extract(rule, "", r#"{"event":["x","Deny 10.0.0.2"]}"#);
         assert_eq!(captures(&found)[1..], [("src_ip", Some("10.0.0.2")), ("dest", None)]);
+    }
+
+    #[test]
+    fn groups_of_keywords_are_looked_for_everywhere() {
+        let rule = "title: T\nlogsource: {product: x}\ndetection:\n  \
+                    k:\n    '|re': 'user=(?<user>\\w+)( from (?P<from>\\w+))?'\n  condition: k\n";
+        let found = extract(rule, "", r#"{"n":1,"a":["x",{"b":"user=ann from here"}]}"#);
+        assert_eq!(captures(&found), [("user", Some("ann")), ("from", Some("here"))]);
+        let found = extract(rule, "", r#"{"user=bob":"user=\u0061nn"}"#);
+        assert_eq!(captures(&found), [("user", Some("ann")), ("from", None)]);
     }
 
     #[test]

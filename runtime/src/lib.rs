@@ -24,6 +24,7 @@ pub mod embedded_broker;
 pub mod emit;
 pub mod extraction;
 mod given_up;
+pub mod group_offsets;
 mod instances;
 pub mod jvm_emulation;
 pub mod jvm_meaning;

@@ -320,6 +320,7 @@ impl Follower {
             warn!("{problem}");
         }
         self.tell_dropped(&set.dropped);
+        self.tell_aggregations(&set);
         info!(
             rules = set.active_count,
             dropped = set.dropped.len(),
@@ -333,6 +334,16 @@ impl Follower {
         if let Some(ready) = &self.ready {
             // The receiver is gone if the start was given up.
             let _ = ready.send(());
+        }
+    }
+
+    /// In the words of the JVM processor's log, which people look for.
+    fn tell_aggregations(&self, set: &RuleSet) {
+        let before = self.context.rules.load();
+        for rule in set.rules.iter().filter(|rule| rule.threshold().is_some()) {
+            if !before.rules.iter().any(|known| known.key == rule.key) {
+                info!("New aggregate rule: {}", rule.title());
+            }
         }
     }
 

@@ -754,12 +754,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Takes a record that was done with before into the windows of its partition.
-    fn restore(
-        &mut self,
-        emitter: &Emitter,
-        record: &BatchRecord<'a>,
-        avro: Option<&mut Decoder>,
-    ) {
+    fn restore(&mut self, emitter: &Emitter, record: &BatchRecord<'a>, avro: Option<&mut Decoder>) {
         let (slot, message) = (record.slot, &record.message);
         let Some(payload) = message.payload() else { return };
         let payload = match avro.map(|avro| avro.to_json(payload)) {

@@ -2,6 +2,7 @@
 //! known of it, and beside a Kafka Streams application.
 
 use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -326,4 +327,68 @@ fn a_streams_application_is_compared_while_it_runs() {
     // The imitation's detections lack the rule's id.
     assert_eq!(report.count("A", Side::Both, "fields"), 5, "{text}");
     shadow.stop().unwrap();
+}
+
+/// As a user runs it: the file of the JVM processor, and a stop.
+#[test]
+fn the_command_prints_its_report_at_the_end() {
+    let Some(bed) = Bed::real() else { return };
+    topics(&bed);
+    load(
+        &bed,
+        &[("Not", conditional("Not", "  s: {a: 1}\n  f: {b: 1}\n  condition: s and not f"))],
+    );
+    let sender = bed.sender();
+    sender.send(&bed.topic("data"), 0, br#"{"a":1}"#);
+    sender.flush();
+    commit(&bed, &[(0, 0)]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sigma.properties");
+    let text = format!(
+        "bootstrap.servers={}\napplication.id={}\ndata.topic={}\noutput.topic={}\nsigma.rules.topic={}\n\
+         sigmill.shadow.topic={}\n",
+        bed.kafka_settings().bootstrap_servers,
+        bed.group(),
+        bed.topic("data"),
+        bed.topic("out"),
+        bed.topic("rules"),
+        bed.topic("differences"),
+    );
+    std::fs::write(&path, text).unwrap();
+    bed.create_topic("differences", 1, &[]);
+    for report in [None, Some(folder.path().join("report"))] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sigmill"));
+        command.args(["run", "--shadow"]).arg(&path).stdin(Stdio::null());
+        if let Some(report) = &report {
+            command.arg("--shadow-report").arg(report);
+        }
+        let process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let before = bed.end("differences", 0);
+        if report.is_some() {
+            sender.send(&bed.topic("data"), 0, br#"{"a":1,"n":2}"#);
+            sender.flush();
+        }
+        commit(&bed, &[(0, bed.end("data", 0))]);
+        let deadline = Instant::now() + DEADLINE;
+        while bed.end("differences", 0) == before {
+            assert!(Instant::now() < deadline, "no difference is written");
+            std::thread::park_timeout(std::time::Duration::from_millis(50));
+        }
+        let stop = Command::new("kill").arg(process.id().to_string()).status().unwrap();
+        assert!(stop.success());
+        let output = process.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let text = match report {
+            Some(report) => {
+                assert_eq!(printed, "");
+                std::fs::read_to_string(report).unwrap()
+            }
+            None => printed,
+        };
+        assert!(text.contains("1 by Sigmill, 0 the same. Differences: 1."), "{text}");
+        assert!(text.contains("not: what is negated is never true there"), "{text}");
+    }
+    // Neither a topic nor a group of the processor came of it.
+    assert_eq!(bed.committed("data", 0), Some(2));
 }

@@ -111,7 +111,7 @@ fn the_configurations_for_users_of_the_jvm_processor_are_valid() {
             count += 1;
         }
     }
-    assert_eq!(count, 3);
+    assert_eq!(count, 7);
     // The variables of each processor in the compose file are settings.
     let compose = read("config/confluent/docker-compose.yml");
     let processors: Vec<&str> = compose.split("image: sigmill").skip(1).collect();

@@ -1,5 +1,10 @@
 //! `sigmill migrate`: the report for who is about to switch.
 
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rdkafka::{Offset, TopicPartitionList};
 use sigmill_runtime::embedded_broker::EmbeddedBroker;
 
 use crate::sandbox::{RULE, Sandbox};
@@ -33,6 +38,7 @@ fn settings_rules_and_group_are_reported() {
         "either [not] what is negated is never true there",
         "Of 2 rules, 1 mean the same",
         "`dns-app` stays the group of dns",
+        "Its offsets are not known: no broker of `b:1` answers",
     ] {
         assert!(outcome.stdout.contains(said), "no `{said}` in: {}", outcome.stdout);
     }
@@ -57,6 +63,31 @@ fn rules_are_read_from_the_topic_that_the_settings_name() {
     let outcome = sandbox.run("migrate --check sigma.properties");
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     assert!(outcome.stdout.contains("Mimikatz (Mimikatz)"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("Its topics do not exist yet"), "{}", outcome.stdout);
+    // As far as the group is committed.
+    broker.create_topic("dns", 2).unwrap();
+    let config = |group: &str| {
+        let mut config = rdkafka::ClientConfig::new();
+        config.set("bootstrap.servers", broker.bootstrap_servers()).set("group.id", group);
+        config
+    };
+    let producer: BaseProducer = config("dns-app").create().unwrap();
+    for n in 0..5 {
+        let record = BaseRecord::<str, str>::to("dns").partition(n % 2).payload("{}");
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+    let consumer: BaseConsumer = config("dns-app").create().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset("dns", 0, Offset::Offset(1)).unwrap();
+    consumer.commit(&offsets, CommitMode::Sync).unwrap();
+    let outcome = sandbox.run("migrate --check sigma.properties");
+    for said in [
+        "dns, partition 0: goes on at 1, 2 behind the end",
+        "dns, partition 1: nothing is committed; Sigmill begins at the first record (2 records)",
+    ] {
+        assert!(outcome.stdout.contains(said), "no `{said}` in: {}", outcome.stdout);
+    }
     let wrong = sandbox.file("sigma.properties", "num.stream.threads=many\n");
     assert_eq!(wrong.run("migrate --check sigma.properties").status, 3);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 use sigmill_parser::{Document, FieldMapping, Rule};
+use sigmill_runtime::group_offsets;
 use sigmill_runtime::jvm_meaning::{Difference, differences};
 use sigmill_runtime::properties::Properties;
 use sigmill_runtime::rule_files;
@@ -17,6 +18,9 @@ use crate::exit::{Exit, Failure, OrExit as _};
 use crate::process::{log_from, run_failure};
 use crate::properties_source;
 use crate::stdio::{counted, put, say};
+
+/// How long the group is asked for, in milliseconds: the rest of the report does not need a broker.
+const GROUP_TIMEOUT_MS: u64 = 5000;
 
 /// Report what a switch from the JVM processor changes: settings, rules, and the consumer group.
 #[derive(Debug, Args)]
@@ -72,9 +76,48 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<Exit, Failure> {
         settings.application_id,
         settings.data_topics.join(", "),
     );
+    report +=
+        &group_report(&settings, Duration::from_millis(args.timeout_ms.min(GROUP_TIMEOUT_MS)));
     put(report.as_bytes())?;
     say(format_args!("{}, {} that do not load", counted(rules.len() as u64, "rule"), failed.len()));
     Ok(if failed.is_empty() { Exit::Fine } else { Exit::Rules })
+}
+
+/// Who is in the group, and how far it is, if a broker says so.
+fn group_report(settings: &Settings, timeout: Duration) -> String {
+    let group = match group_offsets::look_at(settings, timeout) {
+        Ok(group) => group,
+        Err(error) => return format!("  Its offsets are not known: {error}\n"),
+    };
+    let mut report = match group.members {
+        0 => "  It has no members now: nothing has to be stopped.\n".to_owned(),
+        count => format!(
+            "  It has {} now{}: they have to be stopped first.\n",
+            counted(count as u64, "member"),
+            if group.protocol == "stream" { " (Kafka Streams)" } else { "" },
+        ),
+    };
+    if group.partitions.is_empty() {
+        report += "  Its topics do not exist yet.\n";
+    }
+    for one in &group.partitions {
+        let place = format!("{}, partition {}", one.topic, one.partition);
+        report += &match one.committed {
+            None => format!(
+                "  {place}: nothing is committed; Sigmill begins at the {} record ({} records)\n",
+                if settings.auto_offset_reset == "latest" { "next" } else { "first" },
+                one.end - one.begin,
+            ),
+            Some(offset) if offset < one.begin => format!(
+                "  {place}: committed {offset}, but the first record is {}; those between are gone\n",
+                one.begin
+            ),
+            Some(offset) => {
+                format!("  {place}: goes on at {offset}, {} behind the end\n", one.end - offset)
+            }
+        };
+    }
+    report
 }
 
 /// A line for each setting; values are not shown, since some are secret.

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use sigmill_codegen::RuleDocument;
-use sigmill_parser::{KafkaBlock, LineIndex, ParseOptions, Rule, parse_bytes_with};
+use sigmill_parser::{
+    AggregationKind, AggregationRelation, KafkaBlock, LineIndex, ParseOptions, Rule,
+    parse_bytes_with,
+};
 
 use super::RuleStoreConfig;
 use crate::detection::{Format, RulePosition, Template, shadowed_custom_fields, version_hash};
@@ -59,6 +62,24 @@ impl ActiveRule {
     /// The document as it was written, before the pipelines.
     pub fn written(&self) -> &RuleDocument {
         &self.loaded.document
+    }
+
+    /// What the number of an aggregation has to be, as `> 5`; none: it has none.
+    pub fn threshold(&self) -> Option<String> {
+        let RuleDocument::Rule(rule) = &self.document else { return None };
+        let wanted = rule.detection.conditions.iter().find_map(|one| one.aggregation.as_ref());
+        let AggregationKind::Number { relation, threshold, .. } = &wanted?.wanted else {
+            return None;
+        };
+        let sign = match relation {
+            AggregationRelation::Greater => ">",
+            AggregationRelation::GreaterOrEqual => ">=",
+            AggregationRelation::Less => "<",
+            AggregationRelation::LessOrEqual => "<=",
+            AggregationRelation::Equal => "==",
+            AggregationRelation::NotEqual => "!=",
+        };
+        Some(format!("{sign} {}", threshold.text))
     }
 
     /// The names of its custom fields.

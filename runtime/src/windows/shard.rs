@@ -260,7 +260,9 @@ impl Shard {
         for Found { rule, detection } in found.drain(..) {
             if self.limit.allow(Instant::now()).is_some() {
                 let title = rule.rule.title();
-                info!("Found a match Title: {title} ({})", detection.reading);
+                let threshold = rule.rule.threshold().map(|text| format!(" {text}"));
+                let threshold = threshold.unwrap_or_default();
+                info!("Found a match Title: {title} ({}{threshold})", detection.reading);
             }
             extract.clear();
             extract.take_window(&detection, &rule.window, &position);
