@@ -842,10 +842,7 @@ impl<'a> Worker<'a> {
                 outbox.keep_awake();
             }
             self.serve()?;
-            if self.is_rewinding()
-                || is_over(self.context)
-                || self.shared.shutdown.is_asked()
-            {
+            if self.is_rewinding() || is_over(self.context) || self.shared.shutdown.is_asked() {
                 break;
             }
         }
