@@ -107,7 +107,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     info!("Initialize SigmaStreamsApp from {source}");
     let shutdown = stop_on_signals()?;
     if args.shadow {
-        return shadow(settings, shutdown, args.shadow_report.as_deref());
+        return shadow(settings, &shutdown, args.shadow_report.as_deref());
     }
     let processor = match Processor::start(settings, shutdown.clone()) {
         Err(RunError::Stopped) => return Ok(Exit::Fine),
@@ -135,7 +135,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 /// Runs beside a JVM processor until a stop is asked for.
-fn shadow(settings: Settings, shutdown: Shutdown, file: Option<&Path>) -> Result<Exit, Failure> {
+fn shadow(settings: Settings, shutdown: &Shutdown, file: Option<&Path>) -> Result<Exit, Failure> {
     let shadow = match Shadow::start(settings, shutdown.clone()) {
         Err(RunError::Stopped) => return Ok(Exit::Fine),
         started => started.map_err(run_failure)?,
