@@ -1,3 +1,5 @@
+//! Each quirk as the cause of a difference.
+
 use super::*;
 use serde_json::json;
 
