@@ -62,6 +62,12 @@ pub(crate) fn prefetch<T>(of: &[T], at: usize) {
     let _ = (of, at);
 }
 
+/// How far the first pass over a record asks for memory ahead of what it looks at, in bytes: records
+/// of a batch lie one behind the other, so what lies behind a record is likely the next one, and the
+/// hardware alone looks less far.
+#[cfg(target_arch = "x86_64")]
+const PREFETCH_DISTANCE: usize = 1024;
+
 /// Bytes of a literal that Teddy looks at.
 pub(crate) const FINGERPRINT: usize = 4;
 
@@ -248,6 +254,18 @@ impl Isa {
         pass
     }
 
+    /// Whether a text is ASCII; it may be the first who looks at it.
+    #[inline]
+    pub(crate) fn is_ascii(self, text: &[u8]) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.is_ascii(text),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(avx512) => avx512.is_ascii(text),
+            _ => text.is_ascii(),
+        }
+    }
+
     /// Calls `candidate` with each position that is a multiple of the stride (1, 2 or 4) and whose gram
     /// the filter lets through, in any order.
     #[inline]
@@ -312,6 +330,21 @@ mod read_tests {
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kernel_sees_what_is_not_ascii() {
+        for len in [0, 1, 31, 63, 64, 65, 130, 200] {
+            for place in 0..=len {
+                let mut text = vec![b'x'; len];
+                if let Some(byte) = text.get_mut(place) {
+                    *byte = 0x80;
+                }
+                for isa in Isa::all() {
+                    assert_eq!(isa.is_ascii(&text), place == len, "{} {len}", isa.name());
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_kernel_lets_the_same_grams_through() {

@@ -3,8 +3,8 @@
 //! Each pattern contributes a few consecutive 4-byte grams, as many as the text is read with a
 //! stride: wherever the pattern stands, one of these grams is at a place that is looked at. A bitmap
 //! answers most places; what it lets through is looked up in a table and compared with the whole
-//! pattern. The idea is Wu and Manber's (1994); of a pattern's grams the run that is rarest in logs
-//! (see [`crate::rarity`]) is taken, so that `.exe` does not fire for everybody.
+//! pattern. The idea is Wu and Manber's (1994); of a pattern's grams the run is taken that is rarest in
+//! logs (see [`crate::rarity`]) and among the patterns, so that `.exe` does not fire for everybody.
 //!
 //! # Soundness
 //! A pattern of n bytes has n − 3 grams; with stride s it must give s of them, so patterns shorter
@@ -21,6 +21,9 @@ const BITMAP_BITS_MAX: u32 = 18;
 
 use crate::arch::{GramFilter, Isa};
 use crate::rarity;
+
+/// What a gram that is let through costs, in comparisons with a place of that gram.
+const CANDIDATE_COST: f32 = 4.0;
 
 /// A set of literals, all of at least `stride + 3` bytes.
 #[derive(Debug)]
@@ -79,13 +82,24 @@ impl Grams {
         if patterns.is_empty() {
             return None;
         }
+        let mut counts = std::collections::HashMap::new();
+        for pattern in &patterns {
+            for at in 0..=pattern.len() - GRAM {
+                let count: &mut u16 = counts.entry(gram_at(pattern, at)).or_default();
+                *count = count.saturating_add(1);
+            }
+        }
         let mut places = Vec::with_capacity(patterns.len() * stride);
         for (id, pattern) in patterns.iter().enumerate() {
             let starts = pattern.len() + 2 - GRAM - stride;
-            let share = |from: usize| -> f32 {
-                (from..from + stride).map(|at| rarity::share(&pattern[at..at + GRAM])).sum()
-            };
-            let from = (0..starts).min_by(|a, b| share(*a).total_cmp(&share(*b))).unwrap_or(0);
+            let costs: Vec<f32> = (0..=pattern.len() - GRAM)
+                .map(|at| {
+                    let others = f32::from(counts[&gram_at(pattern, at)]);
+                    rarity::share(&pattern[at..at + GRAM]) * (CANDIDATE_COST + others)
+                })
+                .collect();
+            let cost = |from: usize| -> f32 { costs[from..from + stride].iter().sum() };
+            let from = (0..starts).min_by(|a, b| cost(*a).total_cmp(&cost(*b))).unwrap_or(0);
             places.extend((from..from + stride).map(|at| Place::new(id as u32, pattern, at)));
         }
         let bits = (places.len() as u32 * BITS_A_GRAM)

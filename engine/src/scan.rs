@@ -51,7 +51,7 @@ impl Scanner {
         tape.entries.clear();
         self.open.clear();
         self.check_size(record)?;
-        tape.spelling = Spelling { is_ascii: check_text(record)?, has_odd_text: false };
+        tape.spelling = Spelling { is_ascii: check_text(self.isa, record)?, has_odd_text: false };
         if space_end(record, 0) == record.len() {
             return Err(Rejection::Empty);
         }
@@ -72,8 +72,8 @@ impl Scanner {
 }
 
 /// Refuses what is not UTF-8; says whether all is ASCII.
-pub(crate) fn check_text(record: &[u8]) -> Result<bool, Rejection> {
-    if record.is_ascii() {
+pub(crate) fn check_text(isa: Isa, record: &[u8]) -> Result<bool, Rejection> {
+    if isa.is_ascii(record) {
         return Ok(true);
     }
     match std::str::from_utf8(record) {

@@ -9,6 +9,7 @@
 //! codegen chose both so. `codegen/tests/differential.rs` compares the result with the reference
 //! interpreter over random rules and records.
 
+use crate::arch::Isa;
 use crate::atom::{AtomId, FieldProbe, Probe};
 use crate::atom_states::{AtomStates, Candidates, Woken};
 use crate::decide::{self, GroupId, Record};
@@ -31,6 +32,7 @@ use crate::{Plan, Rejection, RuleId};
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) counters: Counters,
+    isa: Isa,
     uses_memo: bool,
     uses_reader: bool,
     reader: Reader,
@@ -128,6 +130,7 @@ impl State {
             route: None,
             counters: Counters::default(),
             matches: Vec::new(),
+            isa: Isa::best(),
             uses_memo: config.memo,
             // The reader leaves no tape to walk.
             uses_reader: config.reader && plan.fields.walks().is_empty(),
@@ -166,7 +169,7 @@ impl State {
         hits.clear();
         *is_complete = false;
         let Some(keywords) = plan.keywords.as_ref().filter(|_| *are_needed) else {
-            return check_text(record);
+            return check_text(self.isa, record);
         };
         *is_complete = true;
         let is_ascii = keywords.find_literals(record, |hit| {
@@ -175,7 +178,7 @@ impl State {
                 hits.push(hit);
             }
         });
-        if is_ascii == Some(true) { Ok(true) } else { check_text(record) }
+        if is_ascii == Some(true) { Ok(true) } else { check_text(self.isa, record) }
     }
 
     /// Steps 2 and 3: by the reader, which knows the records that most are, or by scanning to a tape.

@@ -21,3 +21,12 @@ pub(crate) fn prefetch<T>(what: &T) {
     // SAFETY: every x86-64 has the instruction; it changes nothing that a program can see.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(what).cast()) }
 }
+
+/// Asks for the memory at an offset of a text, or that far behind its start where it has ended.
+#[inline(always)]
+pub(crate) fn prefetch_behind(text: &[u8], offset: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: the instruction changes nothing that a program can see, and does nothing for an address
+    // that cannot be read.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(text.as_ptr().wrapping_add(offset).cast()) }
+}

@@ -11,7 +11,8 @@ use std::arch::x86_64::{
 
 use crate::arch::escape::{BlockKernel, StringMasks, string_end};
 use crate::arch::{
-    CASE, FINGERPRINT, GramFilter, MIX, ReadKernel, StringEnd, Task, TeddyMasks, TeddyPass, scalar,
+    CASE, FINGERPRINT, GramFilter, MIX, PREFETCH_DISTANCE, ReadKernel, StringEnd, Task, TeddyMasks,
+    TeddyPass, scalar,
 };
 use crate::shape::{TOKEN_BYTES, Token};
 
@@ -67,6 +68,15 @@ impl Avx2 {
     ) -> usize {
         // SAFETY: `self` exists, so the CPU has AVX2.
         unsafe { grams(filter, stride, text, candidate) }
+    }
+}
+
+/// See [`Isa::is_ascii`](crate::arch::Isa::is_ascii).
+impl Avx2 {
+    #[inline]
+    pub(crate) fn is_ascii(self, text: &[u8]) -> bool {
+        // SAFETY: `self` exists, so the CPU has AVX2.
+        unsafe { is_ascii(text) }
     }
 }
 
@@ -144,6 +154,7 @@ unsafe fn teddy(
             // SAFETY: `bytes` has thirty-two readable bytes; no alignment is needed.
             let v = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>()) };
             if place == 0 {
+                super::prefetch_behind(text, at + PREFETCH_DISTANCE);
                 all = _mm256_or_si256(all, v);
             }
             let by_low = _mm256_shuffle_epi8(low[place], _mm256_and_si256(v, nibble));
@@ -226,4 +237,22 @@ unsafe fn grams(
         at += 32;
     }
     at
+}
+
+/// # Safety
+/// The CPU has AVX2.
+#[target_feature(enable = "avx2")]
+unsafe fn is_ascii(text: &[u8]) -> bool {
+    let (blocks, rest) = text.as_chunks::<64>();
+    let mut all = _mm256_setzero_si256();
+    for (number, block) in blocks.iter().enumerate() {
+        super::prefetch_behind(text, number * 64 + PREFETCH_DISTANCE);
+        for half in block.as_chunks::<32>().0 {
+            // SAFETY: the half has thirty-two bytes; no alignment is needed.
+            all = _mm256_or_si256(all, unsafe {
+                _mm256_loadu_si256(half.as_ptr().cast::<__m256i>())
+            });
+        }
+    }
+    _mm256_movemask_epi8(all) == 0 && rest.is_ascii()
 }

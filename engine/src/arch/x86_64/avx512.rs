@@ -11,7 +11,8 @@ use std::arch::x86_64::{
 
 use crate::arch::escape::{BlockKernel, StringMasks, string_end};
 use crate::arch::{
-    CASE, FINGERPRINT, GramFilter, MIX, ReadKernel, StringEnd, Task, TeddyMasks, TeddyPass, scalar,
+    CASE, FINGERPRINT, GramFilter, MIX, PREFETCH_DISTANCE, ReadKernel, StringEnd, Task, TeddyMasks,
+    TeddyPass, scalar,
 };
 use crate::shape::{TOKEN_BYTES, Token};
 
@@ -74,6 +75,15 @@ impl Avx512 {
     ) -> usize {
         // SAFETY: `self` exists, so the CPU has AVX-512.
         unsafe { grams(filter, stride, text, candidate) }
+    }
+}
+
+/// See [`Isa::is_ascii`](crate::arch::Isa::is_ascii).
+impl Avx512 {
+    #[inline]
+    pub(crate) fn is_ascii(self, text: &[u8]) -> bool {
+        // SAFETY: `self` exists, so the CPU has AVX-512.
+        unsafe { is_ascii(text) }
     }
 }
 
@@ -231,6 +241,7 @@ unsafe fn teddy<B: Buckets, const BANKS: usize>(
             let load =
                 |place: usize| _mm512_loadu_si512(window.as_ptr().add(place).cast::<__m512i>());
             let windows: [__m512i; FINGERPRINT] = std::array::from_fn(load);
+            super::prefetch_behind(text, at + PREFETCH_DISTANCE);
             all |= _mm512_movepi8_mask(windows[0]);
             for (bank, tables) in banks.iter().enumerate() {
                 let mut buckets = tables.of(0, windows[0]);
@@ -293,4 +304,18 @@ unsafe fn grams(
         at += 64;
     }
     at
+}
+
+/// # Safety
+/// The CPU has AVX-512 with byte instructions.
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn is_ascii(text: &[u8]) -> bool {
+    let (blocks, rest) = text.as_chunks::<64>();
+    let mut all = _mm512_set1_epi8(0);
+    for (number, block) in blocks.iter().enumerate() {
+        super::prefetch_behind(text, number * 64 + PREFETCH_DISTANCE);
+        // SAFETY: the block has sixty-four bytes; no alignment is needed.
+        all = _mm512_or_si512(all, unsafe { _mm512_loadu_si512(block.as_ptr().cast::<__m512i>()) });
+    }
+    _mm512_movepi8_mask(all) == 0 && rest.is_ascii()
 }
