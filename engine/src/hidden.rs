@@ -37,9 +37,11 @@ impl Hidden {
     /// What a text that is not ASCII hides beside its escapes.
     pub(crate) fn of_text(raw: &[u8]) -> Self {
         let mut hidden = Self { beyond_ascii: true, ..Self::default() };
-        for c in ['\u{17f}', '\u{212a}'] {
-            if memchr::memmem::find(raw, c.encode_utf8(&mut [0; 4]).as_bytes()).is_some() {
-                hidden.add(c);
+        for at in memchr::memchr2_iter(0xc5, 0xe2, raw) {
+            if raw[at..].starts_with("\u{17f}".as_bytes()) {
+                hidden.add('\u{17f}');
+            } else if raw[at..].starts_with("\u{212a}".as_bytes()) {
+                hidden.add('\u{212a}');
             }
         }
         hidden

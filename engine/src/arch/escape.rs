@@ -20,31 +20,37 @@ pub(crate) trait BlockKernel {
     fn masks(block: &[u8; 64]) -> StringMasks;
 }
 
+/// Where a string ends that is short and has no backslash, as most are; `None` says nothing.
+#[inline(always)]
+pub(crate) fn short_string_end<K: BlockKernel>(bytes: &[u8], start: usize) -> Option<StringEnd> {
+    let masks = K::masks(bytes.get(start..)?.first_chunk()?);
+    let first = (masks.quotes | masks.slashes | masks.controls).trailing_zeros();
+    let is_quote = first < 64 && masks.quotes >> first & 1 == 1;
+    is_quote.then_some(StringEnd {
+        quote: start + first as usize,
+        has_escapes: false,
+        is_odd: false,
+    })
+}
+
 /// Finds a string's end block by block (see [`ReadKernel::string_end`](super::ReadKernel::string_end)).
 #[inline(always)]
 pub(crate) fn string_end<K: BlockKernel>(bytes: &[u8], start: usize) -> Option<StringEnd> {
     let mut at = start;
     let mut escapes = EscapeState::default();
     loop {
-        // Behind the last byte stand zeros, which are control characters: no string ends there.
-        let mut tail = [0u8; 64];
-        let block: &[u8; 64] = match bytes.get(at..)?.first_chunk() {
-            Some(block) => block,
+        let rest = bytes.get(at..)?;
+        let end = match rest.first_chunk() {
+            Some(block) => escapes.next::<K>(block, bytes, at)?,
             None => {
-                tail[..bytes.len() - at].copy_from_slice(&bytes[at..]);
-                &tail
+                // Behind the last byte stand zeros, which are control characters: no string ends there.
+                let mut block = [0u8; 64];
+                block[..rest.len()].copy_from_slice(rest);
+                escapes.next::<K>(&block, bytes, at)?
             }
         };
-        let masks = K::masks(block);
-        if masks.slashes == 0 && escapes.carry == 0 {
-            let special = masks.quotes | masks.controls;
-            if special != 0 {
-                let first = special.trailing_zeros();
-                let is_quote = masks.quotes >> first & 1 == 1;
-                return is_quote.then_some(escapes.end(at + first as usize));
-            }
-        } else if let Some(end) = escapes.block(block, masks, bytes, at)? {
-            return Some(end);
+        if end.is_some() {
+            return end;
         }
         at += 64;
     }
@@ -66,6 +72,27 @@ impl EscapeState {
     #[inline(always)]
     fn end(&self, quote: usize) -> StringEnd {
         StringEnd { quote, has_escapes: self.has_escapes, is_odd: self.is_odd }
+    }
+
+    /// Takes a block in, which begins at `at` of `bytes`: as [`EscapeState::block`].
+    #[inline(always)]
+    fn next<K: BlockKernel>(
+        &mut self,
+        block: &[u8; 64],
+        bytes: &[u8],
+        at: usize,
+    ) -> Option<Option<StringEnd>> {
+        let masks = K::masks(block);
+        if masks.slashes | self.carry != 0 {
+            return self.block(block, masks, bytes, at);
+        }
+        let special = masks.quotes | masks.controls;
+        if special == 0 {
+            return Some(None);
+        }
+        let first = special.trailing_zeros();
+        let is_quote = masks.quotes >> first & 1 == 1;
+        is_quote.then_some(Some(self.end(at + first as usize)))
     }
 
     /// Takes a block with backslashes, which begins at `at` of `bytes`, in. The outer `None`: the

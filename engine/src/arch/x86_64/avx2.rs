@@ -9,7 +9,7 @@ use std::arch::x86_64::{
     _mm256_storeu_si256, _mm256_sub_epi32,
 };
 
-use crate::arch::escape::{BlockKernel, StringMasks, string_end};
+use crate::arch::escape::{BlockKernel, StringMasks, short_string_end, string_end};
 use crate::arch::{
     CASE, FINGERPRINT, GramFilter, MIX, PREFETCH_DISTANCE, ReadKernel, StringEnd, Task, TeddyMasks,
     TeddyPass, scalar,
@@ -84,7 +84,15 @@ impl Avx2 {
 impl ReadKernel for Avx2 {
     #[inline(always)]
     fn string_end(bytes: &[u8], start: usize) -> Option<StringEnd> {
-        string_end::<Self>(bytes, start)
+        #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
+        fn long(bytes: &[u8], start: usize) -> Option<StringEnd> {
+            string_end::<Avx2>(bytes, start)
+        }
+        match short_string_end::<Self>(bytes, start) {
+            Some(end) => Some(end),
+            // SAFETY: callers are inside `Avx2::run`, which only a value of `Avx2` can reach.
+            None => unsafe { long(bytes, start) },
+        }
     }
 
     #[inline(always)]

@@ -9,7 +9,7 @@ use std::arch::x86_64::{
     _mm512_srli_epi32, _mm512_storeu_si512, _mm512_test_epi8_mask, _mm512_test_epi32_mask,
 };
 
-use crate::arch::escape::{BlockKernel, StringMasks, string_end};
+use crate::arch::escape::{BlockKernel, StringMasks, short_string_end, string_end};
 use crate::arch::{
     CASE, FINGERPRINT, GramFilter, MIX, PREFETCH_DISTANCE, ReadKernel, StringEnd, Task, TeddyMasks,
     TeddyPass, scalar,
@@ -91,7 +91,15 @@ impl Avx512 {
 impl ReadKernel for Avx512 {
     #[inline(always)]
     fn string_end(bytes: &[u8], start: usize) -> Option<StringEnd> {
-        string_end::<Self>(bytes, start)
+        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,bmi1,bmi2,lzcnt,popcnt")]
+        fn long(bytes: &[u8], start: usize) -> Option<StringEnd> {
+            string_end::<Avx512>(bytes, start)
+        }
+        match short_string_end::<Self>(bytes, start) {
+            Some(end) => Some(end),
+            // SAFETY: callers are inside `Avx512::run`, which only a value of `Avx512` can reach.
+            None => unsafe { long(bytes, start) },
+        }
     }
 
     #[inline(always)]
