@@ -113,9 +113,14 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Selects three records in ten, in a thousand groups.
-const AGGREGATION: &str = "title: Share\nlogsource: {product: windows, category: process_creation}\n\
+const AGGREGATION: &str = "title: Share\nlogsource: {category: sigmill_any}\n\
     detection:\n  s: {sigmill_part: [0, 1, 2]}\n  timeframe: 1m\n  \
     condition: s | count() by sigmill_group > 100000\n";
+
+/// Gives the aggregation's log source a condition that every record meets.
+const EVERYWHERE: &str = "name: everywhere\npriority: 5\ntransformations:\n- id: any\n  \
+    type: add_condition\n  conditions: {sigmill_any: 1}\n  rule_conditions:\n  - type: logsource\n    \
+    category: sigmill_any\n";
 
 impl Bed<'_> {
     fn client(&self) -> ClientConfig {
@@ -165,7 +170,7 @@ impl Bed<'_> {
         for (at, line) in made.split(|byte| *byte == b'\n').enumerate() {
             let Some(rest) = line.strip_prefix(b"{") else { continue };
             let mut event = format!(
-                r#"{{"sigmill_part":{},"sigmill_group":"g{}","#,
+                r#"{{"sigmill_any":1,"sigmill_part":{},"sigmill_group":"g{}","#,
                 at % 10,
                 at.wrapping_mul(7919) % 1000
             )
@@ -195,13 +200,17 @@ impl Bed<'_> {
                 format!("{}-{name}", self.prefix)
             }
         };
+        let everywhere = self.folder.join("everywhere.yml");
+        fs::write(&everywhere, EVERYWHERE)?;
         let text = format!(
             "bootstrap.servers={}\napplication.id={application}\ndata.topic={data}\n\
              output.topic={application}-out\nsigma.rules.topic={rules}\n\
              sigmill.output.format=native\nsigmill.admin.listen=off\nskip.app.registration=true\n\
              session.timeout.ms={SESSION_MS}\nheartbeat.interval.ms=1000\nlinger.ms=5\n\
-             sigmill.pipelines={}\nsigmill.start.timeout.ms=120000\n{changes}",
-            self.config.bootstrap_servers, self.config.pipeline,
+             sigmill.pipelines={},{}\nsigmill.start.timeout.ms=120000\n{changes}",
+            self.config.bootstrap_servers,
+            self.config.pipeline,
+            everywhere.display(),
         );
         let path = self.folder.join(format!("{}.properties", self.next));
         fs::write(&path, text)?;
@@ -314,7 +323,7 @@ impl Bed<'_> {
                     let topic = format!("{application}-sigmill-matches");
                     let count: i64 =
                         self.progress(&application, &topic)?.iter().map(|(_, end)| end).sum();
-                    anyhow::ensure!(count > 0, "the aggregation matched nothing");
+                    anyhow::ensure!(count > 50, "the aggregation matched nothing");
                 }
             }
         }
@@ -374,16 +383,18 @@ impl Bed<'_> {
         let producer = self.producer()?;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
         let begin = now.as_millis() as i64 - 23 * 3_600_000;
+        // Time only goes on: nothing is late.
+        let mut time = begin;
         let mut empty = Duration::ZERO;
         let mut application = None;
         for (part, count) in [1, self.config.matches].into_iter().enumerate() {
             for n in 0..count {
                 let event = format!(
-                    r#"{{"sigmill_part":0,"sigmill_group":"g{}","EventID":1,"Channel":"Microsoft-Windows-Sysmon/Operational"}}"#,
+                    r#"{{"sigmill_any":1,"sigmill_part":0,"sigmill_group":"g{}"}}"#,
                     n.wrapping_mul(7919) % 100_000
                 );
                 // Spread over most of the window.
-                let time = begin + (n as i64 * 20 * 3_600_000) / count as i64;
+                time = time.max(begin + (n as i64 * 20 * 3_600_000) / count as i64);
                 let record = BaseRecord::<(), _>::to(&data).partition(0).payload(&event);
                 send(&producer, record.timestamp(time))?;
             }
@@ -397,14 +408,16 @@ impl Bed<'_> {
             application = Some(name.clone());
             // Until the group has forgotten it, nobody gets its partitions.
             std::thread::sleep(Duration::from_millis(SESSION_MS + 1_000));
-            let before: i64 = self.progress(&name, &topic)?.iter().map(|(at, _)| at).sum();
+            let before = self.progress(&name, &topic)?;
+            let before: i64 = before.iter().map(|(at, _)| at).sum();
             let started = Instant::now();
             let (process, _) =
                 self.start(Some(&name), (&rules, &data), "commit.interval.ms=20\n")?;
             loop {
                 // Something that moves time, so that there is a heartbeat to commit.
+                time += 1;
                 let record = BaseRecord::<(), _>::to(&data).partition(0).payload(br#"{"n":1}"#);
-                send(&producer, record)?;
+                send(&producer, record.timestamp(time))?;
                 producer.flush(REQUEST)?;
                 let after: i64 = self.progress(&name, &topic)?.iter().map(|(at, _)| at).sum();
                 if after > before {

@@ -39,9 +39,12 @@ use crate::rule_store::ActiveRule;
 use crate::run_error::RunError;
 use crate::settings::Settings;
 use crate::transaction::{Identity, Remedy, Transaction};
+use crate::windows::match_batch::Openings;
 use crate::windows::outbox::{Origin, Outbox, Ready, Source};
 use crate::windows::rules::Fnv;
 
+/// Groups of open windows that are told in one piece.
+const OPENINGS_MAX: usize = 2_000;
 /// The header that names the topic a detection was meant for.
 const HEADER_OUTPUT_TOPIC: &str = "sigmill.output.topic";
 /// The header that names the author of the rule.
@@ -207,6 +210,19 @@ impl Emitter {
         };
         if outbox.add(&mut self.ledger, origin, source, version, fed) {
             self.flush_matches(false);
+        }
+    }
+
+    /// Takes what the next owner of a partition of matches has to know, in pieces that a record can hold.
+    pub(crate) fn add_openings(&mut self, partition: i32, openings: &Openings) {
+        let pieces = openings.groups.chunks(OPENINGS_MAX);
+        let pieces: Vec<_> = if pieces.len() == 0 { vec![&[][..]] } else { pieces.collect() };
+        for groups in pieces {
+            let Some(outbox) = &mut self.outbox else { return };
+            let piece = Openings { groups: groups.to_vec(), ..openings.clone_head() };
+            if outbox.add_openings(partition, piece) {
+                self.flush_matches(false);
+            }
         }
     }
 

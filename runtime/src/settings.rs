@@ -120,6 +120,8 @@ pub struct Settings {
     pub worker_count: usize,
     pub auto_offset_reset: String,
     pub commit_interval: Duration,
+    /// The interval was asked for: it is not stretched where commits are slow.
+    pub is_commit_interval_given: bool,
     /// Detections, matches and offsets are transactions.
     pub is_exactly_once: bool,
     /// Tells this process from others of the application.
@@ -274,6 +276,7 @@ impl Settings {
             worker_count,
             auto_offset_reset,
             commit_interval,
+            is_commit_interval_given: properties.get("commit.interval.ms").is_some(),
             is_exactly_once,
             instance_id: instance_id.unwrap_or_else(unique_id),
             is_static_member,

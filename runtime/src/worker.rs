@@ -59,6 +59,9 @@ const COMMITTED_WAIT: Duration = Duration::from_secs(60);
 /// How long a rewind waits before the work goes on, doubled each time without a commit between.
 const ABORT_PAUSE: Duration = Duration::from_millis(50);
 const ABORT_PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The work between two transactions takes so many times as long as a commit, within a second.
+const COMMIT_SHARE: u32 = 15;
+const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// How often what is missing for windows is looked for.
 const EXCHANGE_INTERVAL: Duration = Duration::from_secs(1);
 /// After how long a schema registry that does not answer is asked again.
@@ -414,6 +417,7 @@ struct Worker<'a> {
     abort_pause: Duration,
     extract: Extract,
     committed_at: Instant,
+    commit_interval: Duration,
     limit: RateLimit,
 }
 
@@ -451,6 +455,7 @@ impl<'a> Worker<'a> {
             abort_pause: Duration::ZERO,
             extract: Extract::default(),
             committed_at: Instant::now(),
+            commit_interval: shared.settings.commit_interval,
             limit: RateLimit::new(Duration::from_secs(10)),
         }
     }
@@ -876,7 +881,7 @@ impl<'a> Worker<'a> {
         if let Some(reason) = emitter.fatal() {
             return Err(RunError::Fatal(format!("producer: {reason}")));
         }
-        if self.committed_at.elapsed() >= self.shared.settings.commit_interval {
+        if self.committed_at.elapsed() >= self.commit_interval {
             self.committed_at = Instant::now();
             if !self.window_rules.is_empty() {
                 self.shard.tell_owners(&mut emitter, &self.window_rules);
@@ -888,6 +893,7 @@ impl<'a> Worker<'a> {
                 && self.context.commit_exactly(self.consumer, &mut emitter)
             {
                 self.abort_pause = Duration::ZERO;
+                self.stretch_commit_interval();
             }
         }
         if let Some(reason) = emitter.fatal() {
@@ -899,6 +905,18 @@ impl<'a> Worker<'a> {
         self.shared.view.counts.take(&mut emitter.counts);
         self.shared.view.latencies.take(&mut emitter.latencies);
         Ok(())
+    }
+
+    /// A commit waits for acknowledgements and for the coordinator, and nothing is matched meanwhile: where
+    /// that takes long there are fewer of them, unless somebody said how many there have to be.
+    fn stretch_commit_interval(&mut self) {
+        let settings = &self.shared.settings;
+        if !settings.is_commit_interval_given {
+            let taken = self.committed_at.elapsed();
+            self.committed_at = Instant::now();
+            let longest = COMMIT_INTERVAL_MAX.max(settings.commit_interval);
+            self.commit_interval = (taken * COMMIT_SHARE).clamp(settings.commit_interval, longest);
+        }
     }
 
     /// Waits for what is in flight, within a limit, and commits.

@@ -127,7 +127,7 @@ fn matches_of_rules_that_do_not_come_are_put_aside() {
     let changes = [("sigmill.output.format", "native"), ("sigmill.window.rules.wait.ms", "100")];
     let processor = bed.start(&changes);
     // A heartbeat of a plan that was built from far more of the rules topic.
-    let early = [b'S', b'M', 1, 1, 0, 0x9e, 0x9c, 0x01, 0, 0, 0, 0, 0, 0];
+    let early = [b'S', b'M', 1, 1, 0, 0x9e, 0x9c, 0x01, 0, 0, 0, 0, 0, 0, 0];
     for partition in 0..4 {
         sender.put(&bed.topic("sigmill-matches"), partition, None, Some(&early), None);
         sender.put(&bed.topic("sigmill-matches"), partition, None, Some(b"something else"), None);

@@ -91,6 +91,22 @@ impl GroupTable {
         self.index.find(hash, |slot| self.key(slot) == Some(key))
     }
 
+    /// Calls `each` with the key of every group and the time of its first entry.
+    pub(super) fn each_first_time(&self, mut each: impl FnMut(&[u8], i64)) {
+        for slot in 0..self.places.len() as u32 {
+            let first = match self.place(slot) {
+                NOWHERE => None,
+                place if place & OPEN != 0 => {
+                    self.open[(place & !OPEN) as usize].group.first_time()
+                }
+                place => Head::of(self.slab.get(BlockId(place))).first_time(),
+            };
+            if let (Some(first), Some(key)) = (first, self.key(slot)) {
+                each(key, first);
+            }
+        }
+    }
+
     /// The queue may name groups that are gone.
     fn place(&self, slot: u32) -> u32 {
         self.places.get(slot as usize).copied().unwrap_or(NOWHERE)

@@ -94,6 +94,11 @@ impl Head {
         self.state_len == 0
     }
 
+    /// The time of the first entry.
+    pub(super) fn first_time(&self) -> Option<i64> {
+        (self.entries > 0).then(|| self.last_time - i64::from(self.span))
+    }
+
     /// The bytes that are in use.
     pub(super) fn used(&self) -> usize {
         usize::from(self.used)

@@ -179,6 +179,22 @@ impl Windows {
         self.states[id.0 as usize].hold
     }
 
+    /// Whether a window is decided when it closes: it is opened by its first event, and so depends on all
+    /// windows of its group before.
+    pub fn is_closing(&self, id: WindowId) -> bool {
+        self.states[id.0 as usize].way == Way::Closing
+    }
+
+    /// Calls `each` for every group that has a window that is decided when it closes and is not decided yet:
+    /// with the time from which on the first event begins it, whatever comes.
+    pub fn openings(&self, id: WindowId, mut each: impl FnMut(&[u8], i64)) {
+        let state = &self.states[id.0 as usize];
+        if state.way == Way::Closing {
+            let settled = state.watermark.saturating_sub(state.hold);
+            state.groups.each_first_time(|key, first| each(key, first.min(settled)));
+        }
+    }
+
     /// How many groups there are.
     pub fn group_count(&self) -> usize {
         self.states.iter().map(|state| state.groups.len()).sum()

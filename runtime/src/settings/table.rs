@@ -68,7 +68,7 @@ keys! {
     "commit.interval.ms", "milliseconds, from 1", "1000",
         "How often offsets are committed; only those whose detections are acknowledged.";
     "processing.guarantee", "at_least_once or exactly_once_v2", "at_least_once",
-        "`exactly_once_v2`: detections, matches on their way to who counts them, and offsets are one transaction of a worker each commit interval, which is 100 ms if not given.";
+        "`exactly_once_v2`: detections, matches on their way to who counts them, and offsets are one transaction of a worker each commit interval, which is 100 ms if not given, and up to a second where commits take long.";
     "group.instance.id", "a name, one for each process", UNSET,
         "The process takes its partitions up again after a short absence (static membership), and its transactions are known by this name.";
     "max.poll.records", "a whole number from 1 to 100000", "1000",

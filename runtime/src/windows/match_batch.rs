@@ -10,6 +10,7 @@
 //!          topics:      n × (name, how many partitions it has, 0 if that is not known)
 //!          sources:     n × (topic, partition, 0: only named, 1: no time yet, 2: a time; 4 more: idle; time)
 //!          owners:      how many there are, n × (partition of this topic, n × time by level of windows)
+//!          openings:    n × (version, settled, total, n × (group, begin)): see the owner
 //!          versions:    n × 8 bytes
 //! matches  n × (version, source, offset, time, parts, group, parts…)
 //! ```
@@ -89,11 +90,37 @@ pub(crate) struct BatchHead<'a> {
     pub(crate) owners: Vec<BatchOwner>,
 }
 
+/// Of a window that is decided when it closes: which groups have one open, and since when. Several may be
+/// one list together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Openings {
+    pub(crate) version: u64,
+    /// What was settled then: all before is decided but for these groups.
+    pub(crate) settled: i64,
+    /// How many groups the whole list has.
+    pub(crate) total: u64,
+    /// The first event from then on begins the group's window.
+    pub(crate) groups: Vec<(GroupKey, i64)>,
+}
+
+impl Openings {
+    /// The same without groups.
+    pub(crate) fn clone_head(&self) -> Self {
+        let Self { version, settled, total, .. } = *self;
+        Self { version, settled, total, groups: Vec::new() }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.groups.iter().map(|(group, _)| group.as_bytes().len() + 12).sum::<usize>() + 24
+    }
+}
+
 /// Gathers matches for one partition.
 #[derive(Debug, Default)]
 pub(crate) struct BatchWriter {
     versions: Vec<u64>,
     body: Vec<u8>,
+    openings: Vec<Openings>,
     count: u64,
     last_offset: u64,
     last_time: i64,
@@ -101,11 +128,16 @@ pub(crate) struct BatchWriter {
 
 impl BatchWriter {
     pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0
+        self.count == 0 && self.openings.is_empty()
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.body.len()
+        self.body.len() + self.openings.iter().map(Openings::bytes).sum::<usize>()
+    }
+
+    /// Adds windows that are open, for who comes after their owner.
+    pub(crate) fn add_openings(&mut self, openings: Openings) {
+        self.openings.push(openings);
     }
 
     /// Adds a match of a version of a window; its source is an index into those that
@@ -206,6 +238,17 @@ impl BatchWriter {
             put(out, owner.times.len() as u64);
             owner.times.iter().for_each(|time| put(out, zigzag(*time)));
         }
+        put(out, self.openings.len() as u64);
+        for Openings { version, settled, total, groups } in self.openings.drain(..) {
+            out.extend_from_slice(&version.to_le_bytes());
+            put(out, zigzag(settled));
+            put(out, total);
+            put(out, groups.len() as u64);
+            for (group, begin) in groups {
+                put_bytes(out, group.as_bytes());
+                put(out, zigzag(begin));
+            }
+        }
         put(out, self.versions.len() as u64);
         self.versions.iter().for_each(|version| out.extend_from_slice(&version.to_le_bytes()));
         put(out, self.count);
@@ -229,6 +272,7 @@ pub(crate) struct BatchMatch {
 #[derive(Debug)]
 pub(crate) struct MatchBatch<'a> {
     pub(crate) head: BatchHead<'a>,
+    pub(crate) openings: Vec<Openings>,
     pub(crate) versions: Vec<u64>,
     count: u64,
     body: &'a [u8],
@@ -268,14 +312,18 @@ impl<'a> MatchBatch<'a> {
             let partition = i32::try_from(take_signed(from)?).map_err(|_| Malformed)?;
             Ok(BatchOwner { partition, times: list(from, take_signed)? })
         })?;
-        let versions = list(from, |from| {
-            let (version, rest) = from.split_first_chunk::<8>().ok_or(Malformed)?;
-            *from = rest;
-            Ok(u64::from_le_bytes(*version))
+        let openings = list(from, |from| {
+            Ok(Openings {
+                version: take_version(from)?,
+                settled: take_signed(from)?,
+                total: take(from)?,
+                groups: list(from, |from| Ok((key(from)?, take_signed(from)?)))?,
+            })
         })?;
+        let versions = list(from, take_version)?;
         let count = take(from)?;
         let head = BatchHead { rules, sources, owner_count, owners };
-        Ok(Self { head, versions, count, body: rest })
+        Ok(Self { head, openings, versions, count, body: rest })
     }
 
     /// Reads the matches.
@@ -393,6 +441,12 @@ fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
     Err(Malformed)
 }
 
+fn take_version(from: &mut &[u8]) -> Result<u64, Malformed> {
+    let (version, rest) = from.split_first_chunk::<8>().ok_or(Malformed)?;
+    *from = rest;
+    Ok(u64::from_le_bytes(*version))
+}
+
 fn take_signed(from: &mut &[u8]) -> Result<i64, Malformed> {
     take(from).map(unzigzag)
 }
@@ -471,9 +525,15 @@ mod tests {
         }
     }
 
+    fn openings() -> Openings {
+        let groups = vec![(GroupKey::new([Some(&b"bob"[..])]), -3), (GroupKey::new([]), 5)];
+        Openings { version: 9, settled: i64::MIN, total: 7, groups }
+    }
+
     fn written() -> Vec<u8> {
         let mut writer = BatchWriter::default();
         matches().iter().for_each(|(v, fed)| writer.add(*v, fed.position.source, fed));
+        writer.add_openings(openings());
         let mut bytes = Vec::new();
         writer.finish(&head(), &mut bytes);
         assert!(writer.is_empty());
@@ -488,6 +548,7 @@ mod tests {
         assert_eq!(batch.head.sources, head().sources);
         assert_eq!((batch.head.owner_count, batch.head.owners), (5, head().owners));
         let batch = MatchBatch::read(&bytes).unwrap();
+        assert_eq!(batch.openings, [openings()]);
         let mut read = Vec::new();
         batch.each(|one| read.push((batch.versions[one.version], one.fed))).unwrap();
         assert_eq!(read, matches());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sigmill_engine::window::WindowMatch;
 
-use super::match_batch::{BatchHead, BatchOwner, BatchSource, BatchWriter, SourceTime};
+use super::match_batch::{BatchHead, BatchOwner, BatchSource, BatchWriter, Openings, SourceTime};
 use super::rules::Fnv;
 use crate::commit::{FlightId, FlightKind, Ledger, Slot};
 
@@ -111,6 +111,15 @@ impl Outbox {
         });
         waiting.writer.add(version, source as u32, fed);
         waiting.writer.bytes() >= BYTES_MAX
+    }
+
+    /// Adds windows that are open for who comes after their owner. True: flush.
+    pub(crate) fn add_openings(&mut self, partition: i32, openings: Openings) -> bool {
+        let waiting = usize::try_from(partition).ok().and_then(|at| self.waiting.get_mut(at));
+        waiting.is_some_and(|waiting| {
+            waiting.writer.add_openings(openings);
+            waiting.writer.bytes() >= BYTES_MAX
+        })
     }
 
     /// All batches with matches. With `is_heartbeat` also those without, if time has moved since they

@@ -12,6 +12,11 @@
 //! was. The place is the last one before which all events are older than what any window's outcome
 //! still depends on: twice the timespan and twice the time that events may be late, before the watermark.
 //!
+//! Windows that are decided when they close begin where the one before has ended, and so depend on
+//! everything before. Their owner writes into its own partition, twice a timespan, which groups have one open
+//! and since when; who restores goes on from the last such list that it finds. No place before it is given up
+//! until the owner has read the next list back.
+//!
 //! # Soundness
 //! A match is pushed as new without a look at its group if its position is beyond all those seen of its
 //! source and version; otherwise its group's entries decide. A group has every entry that a match which is
@@ -27,10 +32,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use sigmill_engine::window::{
-    self, FeedCounters, Position, WindowConfig, WindowDetection, WindowMatch, WindowValue, Windows,
+    self, FeedCounters, GroupKey, Position, WindowConfig, WindowDetection, WindowMatch,
+    WindowValue, Windows,
 };
 
-use super::match_batch::{BatchMatch, BatchSource, Malformed, MatchBatch, SourceTime};
+use super::match_batch::{BatchMatch, BatchSource, Malformed, MatchBatch, Openings, SourceTime};
 use super::rules::{Fnv, WindowRule, WindowRules};
 use crate::commit::{Mark, Start};
 use crate::metrics::{Counts, Metric};
@@ -57,6 +63,8 @@ pub(crate) struct Output {
     /// Matches for the owners of windows that others feed: by the number in the set's plan, of this
     /// owner's sources.
     pub(crate) chained: Vec<WindowMatch>,
+    /// For the next owner of this partition.
+    pub(crate) openings: Vec<Openings>,
 }
 
 /// How far something has come, as it was told last.
@@ -77,6 +85,38 @@ fn least<'a>(clocks: impl Iterator<Item = &'a Clock>) -> i64 {
     awake.map(|clock| clock.time).min().unwrap_or(i64::MIN)
 }
 
+/// The last list of open windows of a version, and the one that is coming in.
+#[derive(Debug, Default)]
+struct Listed {
+    whole: Option<List>,
+    coming: Option<List>,
+}
+
+#[derive(Debug)]
+struct List {
+    settled: i64,
+    missing: u64,
+    /// Empty where nobody restores.
+    groups: HashMap<GroupKey, i64>,
+}
+
+impl Listed {
+    fn take(&mut self, piece: &Openings, is_restoring: bool) {
+        if self.coming.as_ref().is_none_or(|coming| coming.settled != piece.settled) {
+            let (settled, missing) = (piece.settled, piece.total);
+            self.coming = Some(List { settled, missing, groups: HashMap::new() });
+        }
+        let Some(coming) = &mut self.coming else { return };
+        coming.missing = coming.missing.saturating_sub(piece.groups.len() as u64);
+        if is_restoring {
+            coming.groups.extend(piece.groups.iter().cloned());
+        }
+        if coming.missing == 0 {
+            self.whole = self.coming.take();
+        }
+    }
+}
+
 /// A data partition as the owner knows it.
 #[derive(Debug)]
 struct Source {
@@ -92,6 +132,8 @@ struct Live {
     windows: Windows,
     /// By source: the greatest offset seen.
     seen: HashMap<u32, u64>,
+    /// The watermark at which its open windows were told last.
+    told_at: i64,
 }
 
 /// An offset, and the latest time of all events before it.
@@ -118,6 +160,10 @@ pub(crate) struct Owner {
     /// Records before it restore.
     restored_at: Option<i64>,
     restored_watermarks: Vec<i64>,
+    /// While restoring: matches for windows that are decided when they close.
+    held: HashMap<(u64, GroupKey), Vec<WindowMatch>>,
+    /// By version of such windows: which are open.
+    listed: HashMap<u64, Listed>,
     /// What is committed of the watermarks above level 0.
     levels: Option<Arc<[i64]>>,
     decoded: Vec<BatchMatch>,
@@ -141,6 +187,8 @@ impl Owner {
                 .into_iter()
                 .chain(start.mark.levels.iter().flat_map(|levels| levels.iter().copied()))
                 .collect(),
+            held: HashMap::new(),
+            listed: HashMap::new(),
             levels: None,
             decoded: Vec::new(),
             detections: Vec::new(),
@@ -217,6 +265,10 @@ impl Owner {
             return Err(error);
         }
         self.begin_record(rules, offset);
+        for piece in &batch.openings {
+            let is_restoring = !self.is_restored();
+            self.listed.entry(piece.version).or_default().take(piece, is_restoring);
+        }
         let head = &batch.head;
         let sources: Vec<u32> = head.sources.iter().map(|source| self.source_of(source)).collect();
         for one in decoded.drain(..) {
@@ -308,11 +360,35 @@ impl Owner {
         self.forget_places(rules);
     }
 
+    /// Ends the restoration of windows that are decided when they close: finds those that are open, and
+    /// gives them their matches.
+    fn open_held(&mut self, rules: &WindowRules, watermarks: &[i64]) {
+        let (mut counts, mut out) = (Counts::default(), Output::default());
+        for (key, mut matches) in std::mem::take(&mut self.held) {
+            let Some(rule) = rules.by_version.get(&key.0) else { continue };
+            matches.sort_by_key(|fed| fed.time);
+            let watermark = watermarks.get(rule.level()).copied().unwrap_or(i64::MIN);
+            let settled = watermark.saturating_sub(rule.hold);
+            let list = self.listed.get(&key.0).and_then(|listed| listed.whole.as_ref());
+            let told = list.map(|list| list.groups.get(&key.1).copied().unwrap_or(list.settled));
+            let begin = open_since(rule, &matches, told, settled);
+            for fed in
+                matches.into_iter().filter(|fed| begin.is_some_and(|begin| fed.time >= begin))
+            {
+                self.push(rules, key.0, fed, &mut counts, &mut out);
+            }
+        }
+        for list in self.listed.values_mut().filter_map(|listed| listed.whole.as_mut()) {
+            list.groups = HashMap::new();
+        }
+    }
+
     fn begin_record(&mut self, rules: &WindowRules, offset: i64) {
         if self.restored_at.is_some_and(|at| offset >= at) {
             self.restored_at = None;
             let (mut counts, mut out) = (Counts::default(), Output::default());
             let watermarks = std::mem::take(&mut self.restored_watermarks);
+            self.open_held(rules, &watermarks);
             for (level, watermark) in watermarks.into_iter().enumerate() {
                 // What that settles was told before.
                 self.advance(rules, level, watermark, &mut counts, &mut out);
@@ -336,7 +412,13 @@ impl Owner {
     /// Places before which everything is too old are of use but for the last of them.
     fn forget_places(&mut self, rules: &WindowRules) {
         // The highest level lags most.
-        let watermark = self.watermark(rules.level_count().saturating_sub(1));
+        let mut watermark = self.watermark(rules.level_count().saturating_sub(1));
+        for live in self.live.values().filter(|live| live.rule.is_closing) {
+            // Who restores needs a list of what is open.
+            let listed = self.listed.get(&live.rule.version).and_then(|l| l.whole.as_ref());
+            let settled = listed.map_or(i64::MIN, |list| list.settled);
+            watermark = watermark.min(settled.saturating_add(live.rule.hold));
+        }
         let horizon = watermark.saturating_sub(rules.span);
         while self.places.get(1).is_some_and(|place| place.time < horizon) {
             self.places.pop_front();
@@ -387,10 +469,15 @@ impl Owner {
             counts.add(Metric::WindowMatchesMalformed, u64::from(!is_restoring));
             return;
         }
+        if is_restoring && rule.is_closing {
+            self.held.entry((version, fed.group.clone())).or_default().push(fed);
+            return;
+        }
         let live = self.live.entry(version).or_insert_with(|| Live {
             rule: Arc::clone(rule),
             windows: rule.begin(&self.config),
             seen: HashMap::new(),
+            told_at: i64::MIN,
         });
         let offset = fed.position.offset;
         let seen = live.seen.entry(fed.position.source).or_insert(offset);
@@ -436,7 +523,42 @@ impl Owner {
         for live in self.live.values_mut().filter(|live| live.rule.level() == level) {
             live.windows.advance(level as u32, watermark, &mut self.detections);
             take_found((rules, &live.rule), &mut self.detections, counts, out);
+            let timespan = live.rule.window.timespan_ms;
+            if live.rule.is_closing && watermark.saturating_sub(live.told_at) >= timespan / 2 {
+                live.told_at = watermark;
+                let mut groups = Vec::new();
+                live.windows.openings(live.rule.own_id(), |group, begin| {
+                    groups.extend(GroupKey::from_bytes(group).map(|group| (group, begin)));
+                });
+                out.openings.push(Openings {
+                    version: live.rule.version,
+                    settled: watermark.saturating_sub(live.rule.hold),
+                    total: groups.len() as u64,
+                    groups,
+                });
+            }
         }
+    }
+}
+
+/// Since when a window is open that is decided when it closes, of a group with these events, by time;
+/// what lies before `settled` is decided.
+fn open_since(
+    rule: &WindowRule,
+    matches: &[WindowMatch],
+    told: Option<i64>,
+    settled: i64,
+) -> Option<i64> {
+    let timespan = rule.window.timespan_ms;
+    let from = |time: i64| matches.iter().map(|fed| fed.time).find(|known| *known >= time);
+    // Without a list it begins with the log.
+    let mut begin = from(told.unwrap_or(i64::MIN))?;
+    loop {
+        let end = begin.saturating_add(timespan);
+        if end >= settled {
+            return Some(begin);
+        }
+        begin = from(end + 1)?;
     }
 }
 
@@ -587,7 +709,13 @@ mod tests {
         BatchHead { sources: vec![source], ..BatchHead::default() }
     }
 
-    fn take(owner: &mut Owner, rules: &WindowRules, offset: i64, bytes: &[u8]) -> Vec<String> {
+    /// What is told, and what is written for the next owner.
+    fn take(
+        owner: &mut Owner,
+        rules: &WindowRules,
+        offset: i64,
+        bytes: &[u8],
+    ) -> (Vec<String>, Vec<Openings>) {
         let (mut counts, mut out) = (Counts::default(), Output::default());
         let batch = MatchBatch::read(bytes).unwrap();
         owner.take(rules, &batch, offset, &mut counts, &mut out).unwrap();
@@ -601,7 +729,7 @@ mod tests {
             })
             .collect();
         found.sort();
-        found
+        (found, out.openings)
     }
 
     /// At every cut a new owner goes on as the old one does.
@@ -618,14 +746,25 @@ mod tests {
             let mut first = owner();
             let mut successors: Vec<(i64, Owner)> = Vec::new();
             let mut restored_most = 0;
-            for (offset, bytes) in records.iter().enumerate() {
-                let offset = offset as i64;
-                let expected = take(&mut first, &rules, offset, bytes);
+            let mut log: Vec<Vec<u8>> = Vec::new();
+            let mut coming: VecDeque<Vec<u8>> = records.into();
+            while let Some(bytes) = coming.pop_front() {
+                let offset = log.len() as i64;
+                let (expected, openings) = take(&mut first, &rules, offset, &bytes);
                 detections += expected.len();
                 for (cut, successor) in &mut successors {
-                    let found = take(successor, &rules, offset, bytes);
+                    let (found, _) = take(successor, &rules, offset, &bytes);
                     assert_eq!(found, expected, "seed {seed}: cut at {cut}, now at {offset}");
                     assert_eq!(successor.watermarks, first.watermarks);
+                }
+                log.push(bytes);
+                for openings in openings {
+                    let mut writer = BatchWriter::default();
+                    writer.add_openings(openings);
+                    let mut bytes = Vec::new();
+                    writer.finish(&BatchHead::default(), &mut bytes);
+                    // Others may come first.
+                    coming.insert(random.below(3).min(coming.len() as i64) as usize, bytes);
                 }
                 if random.below(20) == 0 {
                     let cut = offset + 1;
@@ -635,7 +774,7 @@ mod tests {
                     let from = mark.replay.unwrap();
                     restored_most = restored_most.max(cut - from);
                     for at in from..cut {
-                        let told = take(&mut successor, &rules, at, &records[at as usize]);
+                        let (told, _) = take(&mut successor, &rules, at, &log[at as usize]);
                         assert!(told.is_empty(), "who restores says nothing: {told:?}");
                     }
                     successors.push((cut, successor));
@@ -659,6 +798,11 @@ mod tests {
     #[test]
     fn who_takes_over_goes_on_at_every_event() {
         check_take_over("count() by host > 3", Emit::Every);
+    }
+
+    #[test]
+    fn windows_that_are_decided_when_they_close_go_on_too() {
+        check_take_over("count() by host < 3", Emit::Early);
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub(crate) struct WindowRule {
     pub(crate) window: Window,
     /// How far behind its partition's time an event may be.
     pub(crate) grace: i64,
+    /// How long after an instant events may still come to it.
+    pub(crate) hold: i64,
+    /// It is decided when it closes.
+    pub(crate) is_closing: bool,
     /// The window and what feeds it; it comes last.
     plan: Arc<WindowPlan>,
 }
@@ -75,11 +79,23 @@ impl WindowRules {
             let alone = Arc::new(plan.alone(id));
             let grace = config.grace_of(window);
             let last = WindowId(alone.windows().len() as u32 - 1);
-            let hold = Windows::new(Arc::clone(&alone), config.clone()).hold_ms(last);
-            let twice = |time: i64| time.saturating_mul(2);
-            let span = twice(window.timespan_ms).saturating_add(twice(hold));
+            let empty = Windows::new(Arc::clone(&alone), config.clone());
+            let (hold, is_closing) = (empty.hold_ms(last), empty.is_closing(last));
+            // What is decided when it closes begins where another one has ended.
+            let timespans = if is_closing { 4 } else { 2 };
+            let span = window.timespan_ms.saturating_mul(timespans);
+            let span = span.saturating_add(hold.saturating_mul(2));
             let (version, rule, window) = (hash.0, Arc::clone(rule), window.clone());
-            let known = Arc::new(WindowRule { version, id, rule, window, grace, plan: alone });
+            let known = Arc::new(WindowRule {
+                version,
+                id,
+                rule,
+                window,
+                grace,
+                hold,
+                is_closing,
+                plan: alone,
+            });
             rules.span = rules.span.max(span);
             rules.by_version.insert(version, Arc::clone(&known));
             rules.by_window.push(known);

@@ -187,6 +187,9 @@ impl Shard {
         }
         let origin = Origin { slot, offset, timestamp };
         self.send_chained(emitter, rules, origin, &mut out.chained);
+        for openings in out.openings.drain(..) {
+            emitter.add_openings(message.partition(), &openings);
+        }
         self.send(emitter, (slot, offset), &mut out.found, extract);
         self.out = out;
         emitter.ledger.set_mark(slot, self.mark(slot));
