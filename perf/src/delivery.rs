@@ -117,6 +117,9 @@ const AGGREGATION: &str = "title: Share\nlogsource: {category: sigmill_any}\n\
     detection:\n  s: {sigmill_part: [0, 1, 2]}\n  timeframe: 1m\n  \
     condition: s | count() by sigmill_group > 100000\n";
 
+/// Commits that say how far the work has come.
+const OFTEN: &str = "commit.interval.ms=50\n";
+
 /// Gives the aggregation's log source a condition that every record meets.
 const EVERYWHERE: &str = "name: everywhere\npriority: 5\ntransformations:\n- id: any\n  \
     type: add_condition\n  conditions: {sigmill_any: 1}\n  rule_conditions:\n  - type: logsource\n    \
@@ -270,6 +273,7 @@ impl Bed<'_> {
             }
             if progress.iter().all(|(at, end)| at == end) {
                 let (begin, cpu, before) = begun.context("all was done before it began")?;
+                anyhow::ensure!(before * 3 < all, "too few events to measure: give more --bytes");
                 // What was done before the first look does not count.
                 let share = all as f64 / (all - before).max(1) as f64;
                 let spent = process.cpu()? - cpu;
@@ -288,7 +292,10 @@ impl Bed<'_> {
         let mut taken: [Vec<Taken>; 2] = [Vec::new(), Vec::new()];
         for _ in 0..self.config.repeats {
             for (side, guarantee) in sides.iter().enumerate() {
-                let changes = format!("processing.guarantee={guarantee}\n");
+                let changes = match side {
+                    0 => format!("processing.guarantee={guarantee}\n{OFTEN}"),
+                    _ => format!("processing.guarantee={guarantee}\n"),
+                };
                 let (mut process, application) = self.start(None, (rules, data), &changes)?;
                 taken[side].push(self.drain(&mut process, &application, data)?);
             }
@@ -317,7 +324,7 @@ impl Bed<'_> {
         let mut taken: [Vec<Taken>; 2] = [Vec::new(), Vec::new()];
         for _ in 0..self.config.repeats {
             for (side, (_, rules)) in sides.iter().enumerate() {
-                let (mut process, application) = self.start(None, (rules, data), "")?;
+                let (mut process, application) = self.start(None, (rules, data), OFTEN)?;
                 taken[side].push(self.drain(&mut process, &application, data)?);
                 if side == 1 {
                     let topic = format!("{application}-sigmill-matches");
