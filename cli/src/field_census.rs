@@ -4,11 +4,12 @@
 //! meet. A field of an event is a path: nested keys are joined by dots, and elements of an array share
 //! the array's path, as a rule's field is looked up.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead as _, BufReader};
 
 use serde_json::Value;
-use sigmill_parser::{Block, Document, Rule, Test};
+use sigmill_parser::{Block, Document, JsonPath, Rule, Test};
 use sigmill_runtime::match_files::{MatchFilesError, Source};
 
 /// The fields of rules and events.
@@ -93,8 +94,7 @@ impl FieldCensus {
 
     /// How many events have a rule's field.
     pub(crate) fn events_with(&self, field: &str) -> u64 {
-        let path = field.strip_prefix("$.").unwrap_or(field);
-        self.paths.get(path).copied().unwrap_or(0)
+        self.paths.get(&*path(field)).copied().unwrap_or(0)
     }
 
     /// Number of fields that events have.
@@ -110,14 +110,17 @@ impl FieldCensus {
 
     /// The fields of events that no rule names, by falling number of events.
     pub(crate) fn unnamed(&self) -> Vec<(&str, u64)> {
-        let named: BTreeSet<&str> = self
-            .rule_fields
-            .keys()
-            .map(|field| field.strip_prefix("$.").unwrap_or(field))
-            .collect();
+        let named: BTreeSet<Cow<'_, str>> =
+            self.rule_fields.keys().map(|field| path(field)).collect();
         let unnamed = self.leaves.iter().filter(|path| !named.contains(path.as_str()));
         by_count(unnamed.map(|path| (path.as_str(), self.events_with(path))))
     }
+}
+
+/// Where a rule's field is in an event, its keys joined by dots.
+fn path(field: &str) -> Cow<'_, str> {
+    let path = JsonPath::parse(field).and_then(Result::ok);
+    path.and_then(|path| Some(path.keys()?.join("."))).map_or(field.into(), Cow::from)
 }
 
 fn by_count<'a>(fields: impl Iterator<Item = (&'a str, u64)>) -> Vec<(&'a str, u64)> {

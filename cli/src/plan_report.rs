@@ -194,6 +194,7 @@ fn spelled(test: &Test) -> (&'static str, String) {
         Test::Cidr { address, prefix } => ("cidr", format!("{address}/{prefix}")),
         Test::Exists => ("exists", String::new()),
         Test::Null => ("null", String::new()),
+        Test::Something => ("like", "*".to_owned()),
         Test::FieldRef { .. } => ("fieldref", String::new()),
         #[allow(unreachable_patterns, reason = "a test of another kind is shown as it is")]
         other => ("test", format!("{other:?}")),

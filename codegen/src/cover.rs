@@ -121,20 +121,25 @@ fn atom_cover(atom: AtomId, builder: &mut PlanBuilder) -> Option<Candidate> {
     let (field, test) = builder.test(atom);
     match test {
         Test::Null => return None,
+        Test::Something => return presence(&[field], builder),
+        // Both fields have to be there.
         Test::FieldRef { other, .. } => {
-            // Both fields have to be there.
             let fields = [field, *other];
-            let presence = fields.map(|field| builder.atom(field, Test::Exists).ok());
-            return presence
-                .into_iter()
-                .flatten()
-                .filter_map(|atom| atom_cover(atom, builder))
-                .min_by(|a, b| a.rate.total_cmp(&b.rate));
+            return presence(&fields, builder);
         }
         _ => {}
     }
     let rate = frequency::rate(builder.field_name(field), test) + search_cost(field, test);
     Some(Candidate { atoms: vec![atom], rate })
+}
+
+/// That the one of the fields is there that fewer records have.
+fn presence(fields: &[FieldId], builder: &mut PlanBuilder) -> Option<Candidate> {
+    let mut covers = Vec::new();
+    for field in fields {
+        covers.extend(atom_cover(builder.atom(*field, Test::Exists).ok()?, builder));
+    }
+    covers.into_iter().min_by(|a, b| a.rate.total_cmp(&b.rate))
 }
 
 /// What it costs to search for the atom in every record, in the currency of waking a rule: little,

@@ -158,7 +158,7 @@ impl Emitter<'_> {
             Tree::Atom(atom) => {
                 let (field, test) = self.builder.test(*atom);
                 let one = match test {
-                    Test::Exists | Test::Null => 2,
+                    Test::Exists | Test::Null | Test::Something => 2,
                     Test::Equals(_) | Test::StartsWith(_) | Test::EndsWith(_) => 5,
                     Test::Number { .. } | Test::Compare { .. } | Test::TimePart { .. } => 8,
                     Test::Cidr { .. } => 15,

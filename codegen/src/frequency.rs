@@ -48,7 +48,7 @@ pub(crate) fn name(field: &str, test: &Test) -> Option<String> {
         Test::Compare { order, bound } => ("compare", format!("{order:?} {bound:?}")),
         Test::TimePart { part, order, bound } => ("time", format!("{part:?} {order:?} {bound}")),
         Test::Cidr { address, prefix } => ("cidr", format!("{address}/{prefix}")),
-        Test::Null | Test::FieldRef { .. } => return None,
+        Test::Null | Test::Something | Test::FieldRef { .. } => return None,
     };
     Some(format!("{field}\t{kind}\t{text}"))
 }
@@ -65,7 +65,7 @@ fn guess(field: &str, test: &Test) -> f64 {
         Test::Backtracking(_) => 0.3,
         Test::Regex(regex) => regex.required.iter().map(|text| literal(text, 0.5)).sum(),
         Test::Cidr { prefix, .. } => 0.2 / f64::from(*prefix + 1),
-        Test::Compare { .. } | Test::TimePart { .. } | Test::Exists => 0.3,
+        Test::Compare { .. } | Test::TimePart { .. } | Test::Exists | Test::Something => 0.3,
     }
 }
 

@@ -134,6 +134,12 @@ impl Lowering<'_> {
 
     fn test(&mut self, test: &RuleTest, field: FieldId) -> Result<Tree, CompileError> {
         let test = match test {
+            // Keywords look at nothing but texts and numbers.
+            RuleTest::Text { pattern, .. }
+                if pattern.parts == [Part::AnyRun] && field != KEYWORDS =>
+            {
+                Test::Something
+            }
             RuleTest::Text { pattern, cased } => text(pattern, *cased)?,
             RuleTest::Number(number) => match Decimal::parse(number.text.as_bytes()) {
                 Some(value) => Test::Number { value, text: folded(&number.text).into() },

@@ -24,6 +24,10 @@ mod texts;
 /// walked.
 const WALKED: &[&str] = &[
     "B",
+    "$['a.b']",
+    "a.b.c",
+    r"$.a.b\.c",
+    "$['a']['b','x y']",
     "$..b",
     "$.a..['b','C']",
     "$.*",

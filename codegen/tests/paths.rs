@@ -16,6 +16,9 @@ const EVENT: &str = r#"{
         "bicycle": {"colour": "red", "price": 20, "pri\u0063e2": 5}
     },
     "dotted.key": {"a": "b"},
+    "flat.key": "flat",
+    "flat": {"key": "nested", "a.b": "inner", "a[0]": "odd", "*": "star", "": "nameless"},
+    "": {"flat": "below"},
     "book": "first", "book": "last"
 }"#;
 
@@ -60,6 +63,17 @@ fn a_path_leads_to_these_values_and_no_others() {
         ("$.store.bicycle['price','colour']", "red", "5"),
         ("$['dotted.key'].a", "b", "red"),
         ("$..['dotted.key'].a", "b", "red"),
+        ("$['flat.key']", "flat", "nested"),
+        (r"$.flat\.key", "flat", "nested"),
+        // A name that is mapped to is a key.
+        ("flat.key", "flat", "nested"),
+        ("dotted.key", "null", "b"),
+        ("$.flat.key", "nested", "flat"),
+        ("$.flat['a.b']", "inner", "nested"),
+        ("$.flat['a[0]']", "odd", "nested"),
+        ("$.flat['*']", "star", "nested"),
+        ("$.flat['']", "nameless", "nested"),
+        ("$['']['flat']", "below", "nested"),
         ("$.store.book[?(@.isbn)].title", "two", "one"),
         ("$.store.book[?(!@.isbn)].title", "one", "two"),
         ("$.store.book[?(@.price < 10)].title", "one", "two"),

@@ -80,6 +80,8 @@ pub enum Test {
     Exists,
     /// The field is missing, or an element is null.
     Null,
+    /// An element is not null: it has a text, or is an object.
+    Something,
     /// The text relates to an element of another field.
     FieldRef {
         /// The other field.
@@ -180,6 +182,7 @@ pub(crate) enum Probe {
 pub(crate) enum FieldProbe {
     Exists,
     Null,
+    Something,
     FieldRef { other: FieldId, relation: Relation, cased: bool },
 }
 
@@ -206,6 +209,7 @@ impl Probe {
             Test::Cidr { address, prefix } => Self::Cidr(*address, *prefix),
             Test::Exists => Self::Field(FieldProbe::Exists),
             Test::Null => Self::Field(FieldProbe::Null),
+            Test::Something => Self::Field(FieldProbe::Something),
             Test::FieldRef { other, relation, cased } => {
                 let (other, relation, cased) = (*other, *relation, *cased);
                 Self::Field(FieldProbe::FieldRef { other, relation, cased })

@@ -456,25 +456,28 @@ impl Asked<'_> {
         match probe {
             FieldProbe::Exists => self.fields.has(field),
             FieldProbe::Null => {
-                if !self.fields.has(field) {
-                    return true;
-                }
-                let mut at = self.fields.first(field);
-                while at != END {
-                    let value = self.fields.values[at as usize];
-                    if value.value.kind == Kind::Null {
-                        return true;
-                    }
-                    at = value.next;
-                }
-                false
+                !self.fields.has(field) || self.has_kind(field, |kind| kind == Kind::Null)
             }
+            FieldProbe::Something => self.has_kind(field, |kind| kind != Kind::Null),
             FieldProbe::FieldRef { other, relation, cased } => {
                 let own = self.collect(field);
                 let others = self.collect(other);
                 field_ref::holds(&own, &others, relation, cased)
             }
         }
+    }
+
+    /// Whether a value of the field is of such a kind.
+    fn has_kind(&self, field: FieldId, is_wanted: impl Fn(Kind) -> bool) -> bool {
+        let mut at = self.fields.first(field);
+        while at != END {
+            let value = &self.fields.values[at as usize];
+            if is_wanted(value.value.kind) {
+                return true;
+            }
+            at = value.next;
+        }
+        false
     }
 
     /// Copies of a field's values that have a text.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::encoding;
+use crate::json_path::{JsonPath, PathStep};
 use crate::reader::{Reader, Weight, head};
 use crate::span::Span;
 use crate::yaml::{self, NodeKind};
@@ -13,7 +14,8 @@ use crate::{ParseOptions, Spanned};
 /// Rule field → event fields.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FieldMapping {
-    /// The entries. A target that begins with `$.` is a path into nested objects.
+    /// The entries. A target that begins with `$.` or `$[` is a path into nested objects. Others are names of
+    /// keys: what is mapped to `a.b` is looked for under just that key, which stands here as a path of it.
     pub fields: BTreeMap<String, Vec<String>>,
 }
 
@@ -56,6 +58,16 @@ impl FieldMapping {
         if reader.diagnostics.is_empty() { Ok(Self { fields }) } else { Err(reader.diagnostics) }
     }
 
+    /// The key that a target with dots named in the file, if it is not a path there.
+    pub fn key(target: &str) -> Option<String> {
+        let path = JsonPath::parse(target)?.ok()?;
+        let is_own = path.to_text().as_deref() == Some(target);
+        match path.steps.as_slice() {
+            [PathStep::Key(key)] if is_own && key.contains('.') => Some(key.clone()),
+            _ => None,
+        }
+    }
+
     /// The event fields of a rule's field: its targets, or the name itself.
     pub fn targets<'a>(&'a self, field: &'a str) -> Vec<&'a str> {
         match self.fields.get(field) {
@@ -79,9 +91,19 @@ fn read_entries(
         if node.as_sequence().is_some_and(<[_]>::is_empty) {
             reader.error(Code::TypeError, node.span, format!("`{name}` has no target"));
         }
-        fields.insert(name.to_owned(), targets.into_iter().map(|target| target.node).collect());
+        fields.insert(name.to_owned(), targets.into_iter().map(|name| target(name.node)).collect());
     }
     fields
+}
+
+/// A name without dots stays; with dots it would be looked for in nested objects too.
+fn target(name: String) -> String {
+    match JsonPath::parse(&name) {
+        None if name.contains('.') => {
+            JsonPath { steps: vec![PathStep::Key(name.clone())] }.to_text().unwrap_or(name)
+        }
+        _ => name,
+    }
 }
 
 #[cfg(test)]
@@ -93,7 +115,11 @@ mod tests {
         let text =
             "title: x\nfieldmappings:\n  dst_ip: id.resp_h\n  port:\n    - dstport\n    - $.a.b\n";
         let mapping = FieldMapping::parse(text).unwrap();
-        assert_eq!(mapping.targets("dst_ip"), ["id.resp_h"]);
+        assert_eq!(mapping.targets("dst_ip"), [r"$.id\.resp_h"]);
+        assert_eq!(FieldMapping::key(r"$.id\.resp_h").as_deref(), Some("id.resp_h"));
+        for path in ["$.id.resp_h", "$['id.resp_h']", "id.resp_h", "$.id"] {
+            assert_eq!(FieldMapping::key(path), None);
+        }
         assert_eq!(mapping.targets("port"), ["dstport", "$.a.b"]);
         assert_eq!(mapping.targets("other"), ["other"]);
         assert_eq!(FieldMapping::parse("fieldmappings:\n"), Ok(FieldMapping::default()));

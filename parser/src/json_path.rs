@@ -90,6 +90,9 @@ pub enum PathLiteral {
     Null,
 }
 
+/// What stands in a key without quotes behind a backslash only. Before others, a backslash is itself.
+const ESCAPED: [char; 5] = ['\\', '.', '[', '*', '('];
+
 /// More steps, or parts of filters, than this are refused.
 const PARTS_MAX: usize = 64;
 
@@ -103,12 +106,12 @@ impl JsonPath {
         is_path.then(|| read(&name[1..]).map_err(|why| format!("the path `{name}` {why}")))
     }
 
-    /// The keys from the record inwards, if there is nothing else in the path.
+    /// The keys from the record inwards, if there is nothing else in the path, and none of them is empty.
     pub fn keys(&self) -> Option<Vec<&str>> {
         let mut keys = Vec::new();
         for step in &self.steps {
             match step {
-                PathStep::Key(key) => keys.push(key.as_str()),
+                PathStep::Key(key) if !key.is_empty() => keys.push(key.as_str()),
                 // Arrays stand for their elements anyway; the record itself is none.
                 PathStep::Elements if !keys.is_empty() => {}
                 _ => return None,
@@ -117,11 +120,20 @@ impl JsonPath {
         Some(keys)
     }
 
-    /// A path of keys with one dot between two: dots and backslashes inside of keys have a backslash.
+    /// A path of keys with one dot between two, and a backslash before what would have a meaning in a key. It is
+    /// read as this path again, and no other path is spelled like it.
     pub fn to_text(&self) -> Option<String> {
-        let keys = self.keys()?;
-        let keys = keys.iter().map(|key| key.replace('\\', "\\\\").replace('.', "\\."));
-        Some(format!("$.{}", keys.collect::<Vec<_>>().join(".")))
+        let mut text = "$".to_owned();
+        for key in self.keys()? {
+            text.push('.');
+            for c in key.chars() {
+                if ESCAPED.contains(&c) {
+                    text.push('\\');
+                }
+                text.push(c);
+            }
+        }
+        Some(text)
     }
 }
 
@@ -176,14 +188,33 @@ fn key(rest: &mut &str, in_filter: bool) -> Result<PathStep, String> {
         '.' | '[' => true,
         c => in_filter && (c.is_whitespace() || "=!<>&|)~".contains(c)),
     };
-    let end = rest.find(is_end).unwrap_or(rest.len());
-    let (key, behind) = rest.split_at(end);
+    let mut key = String::new();
+    let mut calls = false;
+    let mut end = rest.len();
+    let mut chars = rest.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        match (c, chars.peek()) {
+            ('\\', Some((_, next))) if ESCAPED.contains(next) => {
+                key.push(*next);
+                chars.next();
+            }
+            (c, _) if is_end(c) => {
+                end = at;
+                break;
+            }
+            (c, _) => {
+                calls |= c == '(';
+                key.push(c);
+            }
+        }
+    }
+    let (spelled, behind) = rest.split_at(end);
     *rest = behind;
-    match key {
+    match spelled {
         "" => Err("has an empty step".into()),
         "*" => Ok(PathStep::Wildcard),
-        key if key.contains('(') => Err("calls a function".into()),
-        key => Ok(PathStep::Key(key.to_owned())),
+        _ if calls => Err("calls a function".into()),
+        _ => Ok(PathStep::Key(key)),
     }
 }
 
@@ -286,9 +317,17 @@ mod tests {
             ("$.a[\"b\"].c", &["a", "b", "c"]),
             ("$.a[*].b[*]", &["a", "b"]),
             (r"$['it\'s']", &["it's"]),
+            (r"$.a\.b.c\[0\].\*.\(", &["a.b", "c[0\\]", "*", "("]),
+            (r"$.a\b\\c", &[r"a\b\c"]),
+            ("$['a.b[0]*(x)']", &["a.b[0]*(x)"]),
         ] {
-            assert_eq!(JsonPath::parse(name).unwrap().unwrap().keys().unwrap(), keys, "{name}");
+            let path = JsonPath::parse(name).unwrap().unwrap();
+            assert_eq!(path.keys().unwrap(), keys, "{name}");
+            let again = JsonPath::parse(&path.to_text().unwrap()).unwrap().unwrap();
+            assert_eq!(again.keys().unwrap(), keys, "{name}");
         }
+        let nameless = JsonPath::parse("$['']['a']").unwrap().unwrap();
+        assert_eq!((nameless.keys(), nameless.to_text()), (None, None));
         let path = JsonPath::parse(r"$.a['b.c']['d\\e']").unwrap().unwrap();
         assert_eq!(path.to_text().unwrap(), r"$.a.b\.c.d\\e");
         assert_eq!(JsonPath::parse("a.b"), None);

@@ -19,8 +19,8 @@ pub use filter::filtered_conditions;
 pub use json::{DEPTH_MAX, Json};
 
 use sigmill_parser::{
-    Block, Comparison, DetectionItem, DetectionSection, Expr, FieldMapping, JsonPath, Predicate,
-    Quantifier, Relation, Rule, Test,
+    Block, Comparison, DetectionItem, DetectionSection, Expr, FieldMapping, JsonPath, Part,
+    Predicate, Quantifier, Relation, Rule, Test,
 };
 
 /// Whether each condition of `rule` holds for `event`.
@@ -197,6 +197,8 @@ fn text_of(element: &Json) -> Option<&str> {
 
 fn element_test(test: &Test, element: &Json) -> bool {
     match test {
+        // `*` alone asks for something, whatever it is.
+        Test::Text { pattern, .. } if pattern.parts == [Part::AnyRun] => *element != Json::Null,
         Test::Text { pattern, cased } => {
             text_of(element).is_some_and(|text| text::glob(pattern, text, *cased))
         }

@@ -14,7 +14,7 @@ use sigmill_engine::{
     FieldId, FieldText, KEYWORDS, Matcher, Plan, REGEX_BYTES_MAX, SEARCH_BYTES_MAX,
     SEARCH_STEPS_MAX, ValueKind,
 };
-use sigmill_parser::{Block, DetectionItem, FieldMapping, Regex, Rule, Test};
+use sigmill_parser::{Block, DetectionItem, FieldMapping, JsonPath, Regex, Rule, Test};
 
 use crate::detection::{Extract, write_text};
 
@@ -25,8 +25,8 @@ const SHOWN_BYTES_MAX: usize = 8 << 10;
 #[derive(Debug, Default)]
 pub struct Extraction {
     captures: Vec<Capture>,
-    /// Names of the fields that the rule looks at, as the events have them.
-    fields: Vec<Arc<str>>,
+    /// The fields that the rule looks at: as plans name them, and as detections do.
+    fields: Vec<(String, Arc<str>)>,
 }
 
 /// An expression with named groups.
@@ -70,8 +70,8 @@ impl Extraction {
         let fields = field.map_or_else(Vec::new, |field| plan_fields(mapping, field));
         if show_fields {
             for name in &fields {
-                if !self.fields.iter().any(|known| **known == **name) {
-                    self.fields.push(name.as_str().into());
+                if !self.fields.iter().any(|(known, _)| known == name) {
+                    self.fields.push((name.clone(), shown(name)));
                 }
             }
         }
@@ -119,7 +119,7 @@ impl Extraction {
                 .fields
                 .iter()
                 .enumerate()
-                .filter_map(|(at, name)| Some((at, plan.field(name)?)))
+                .filter_map(|(at, (name, _))| Some((at, plan.field(name)?)))
                 .collect(),
             extraction: Arc::clone(self),
         }
@@ -154,7 +154,8 @@ impl Reads {
             }
         }
         for (at, field) in &self.fields {
-            show_field(matcher, record, &self.extraction.fields[*at], *field, &mut extract.fields);
+            let name = &self.extraction.fields[*at].1;
+            show_field(matcher, record, name, *field, &mut extract.fields);
         }
     }
 }
@@ -209,6 +210,14 @@ impl Capture {
             }
         }
         true
+    }
+}
+
+/// A path of one key is that key.
+fn shown(name: &str) -> Arc<str> {
+    match JsonPath::parse(name).and_then(Result::ok).as_ref().and_then(JsonPath::keys).as_deref() {
+        Some([key]) => (*key).into(),
+        _ => name.into(),
     }
 }
 
@@ -364,7 +373,7 @@ mod tests {
                     s: {id: 4624, port|re: '^(?<p>4)', Image|contains: a, other: null}\n  \
                     condition: s\n";
         let mapping = "  port: \"$.net['dst.port']\"\n  Image: [exe, process.exe]\n";
-        let event = r#"{"id":4624,"net":{"dst.port":443},"process":{"exe":["b\n","a\"c"]}}"#;
+        let event = r#"{"id":4624,"net":{"dst.port":443},"process.exe":["b\n","a\"c"]}"#;
         let found = extract(rule, mapping, event);
         assert_eq!(captures(&found), [("p", Some("4"))]);
         let shown = format!("{{{}}}", String::from_utf8(found.fields).unwrap());

@@ -108,7 +108,7 @@ fn rules_are_prepared_as_match_prepares_them() {
                   condition: not mine\n";
     let sandbox = Sandbox::new()
         .file("rule.yml", RULE.to_owned() + filter)
-        .file("mapping.yml", "fieldmappings:\n  Image: process.executable\n")
+        .file("mapping.yml", "fieldmappings:\n  Image: $.process.executable\n")
         .file("me.json", r#"{"process":{"executable":"C:\\mimikatz.exe"},"User":"me"}"#)
         .file("you.json", r#"{"process":{"executable":"C:\\mimikatz.exe"},"User":"you"}"#);
     for (event, is_match) in [("me", false), ("you", true)] {

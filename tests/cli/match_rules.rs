@@ -74,7 +74,7 @@ fn a_rule_without_log_source_matches_with_a_warning() {
 #[test]
 fn a_field_mapping_renames_the_fields_of_rules() {
     let sandbox = Sandbox::with_rule()
-        .file("mapping.yml", "fieldmappings:\n  Image: process.executable\n")
+        .file("mapping.yml", "fieldmappings:\n  Image: $.process.executable\n")
         .file("wrong.yml", "fieldmappings: [");
     let event = br#"{"process":{"executable":"C:\\mimikatz.exe"}}"#;
     let plain = sandbox.run_with_stdin("match --rules rules -", event);

@@ -6,15 +6,6 @@ use std::sync::Arc;
 use serde_json::Value;
 use sigmill_engine::{Matcher, MatcherConfig};
 
-/// Cases about which the specification says nothing, and that end differently here;
-/// `docs/MIGRATION.md` names each.
-const DEVIATIONS: [(&str, bool); 2] = [
-    // Dots of a mapped name may also be steps into nested objects, as for every field.
-    ("mapping_simple_not_nested", true),
-    // An object is no text, so that `*` does not match it.
-    ("event_object_field_is_empty_text", false),
-];
-
 #[test]
 fn every_case_has_its_outcome() {
     let Some(folder) = crate::folder() else { return };
@@ -24,19 +15,13 @@ fn every_case_has_its_outcome() {
     let mut wrong = Vec::new();
     for case in &cases {
         let stated = case.get("spec_expected").unwrap_or(&case["expected_match"]);
-        let own = deviation(case["name"].as_str().unwrap());
-        let expected = own.unwrap_or(stated.as_bool().unwrap());
+        let expected = stated.as_bool().unwrap();
         let found = matches(case);
         if found != expected {
             wrong.push(format!("{}: {found}, expected {expected}", case["name"]));
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
-}
-
-/// What Sigmill does where it deviates.
-pub(super) fn deviation(case: &str) -> Option<bool> {
-    DEVIATIONS.iter().find(|(name, _)| case == *name).map(|(_, expected)| *expected)
 }
 
 /// A rule that does not load matches nothing.

@@ -141,7 +141,7 @@ fn line() -> BoxedStrategy<(String, String)> {
         || of(vec!["10.0.0.0/8", "10.0.0.0/24", "fe80::/10", "0.0.0.0/0", "::/0", "2001:db8::/32"]);
     let scalar = prop_oneof![
         number(),
-        of(vec!["null", "true", "false", "''"]),
+        of(vec!["null", "true", "false", "''", "'*'", "'*'"]),
         (number(), pattern()).prop_map(|(n, p)| format!("[{n}, true, {}]", quote(&p))),
     ];
     let all = of(vec!["|contains|all", "|all", "|startswith|all", "|all|windash|contains"]);

@@ -1,8 +1,8 @@
 //! Selections: their fields one after the other, and what a field's values are compared with.
 
 use serde_json::Value;
-use sigmill_parser::JsonPath;
 use sigmill_parser::yaml::{Node, Resolved};
+use sigmill_parser::{FieldMapping, JsonPath};
 
 use super::{NoAnswer, Quirk, Seen, json_path, pattern};
 use crate::jvm_emulation::double::java_text;
@@ -117,6 +117,9 @@ impl Seen<'_> {
 
     /// What a name leads to: an indefinite path to an array.
     fn look_up(&self, name: &str) -> Result<Value, Field> {
+        if let Some(key) = FieldMapping::key(name) {
+            return self.event.get(&key).cloned().ok_or(Field::Missing);
+        }
         if name.starts_with('$') {
             let Some(Ok(path)) = JsonPath::parse(name) else { return Err(Field::MissingPath) };
             let found = json_path::ends(self.event, &path.steps);
@@ -157,7 +160,12 @@ impl Seen<'_> {
         let text = match value {
             Value::Null if self.mended.has(Quirk::Null) => return Ok(false),
             Value::Null => "null".to_owned(),
-            Value::Object(_) if self.mended.has(Quirk::Object) => return Ok(false),
+            Value::Object(_) if self.mended.has(Quirk::Object) => {
+                return Ok(match modifiers.contains(&"all") {
+                    true => wanted.iter().all(|wanted| asks_for_something(wanted, modifiers)),
+                    false => wanted.iter().any(|wanted| asks_for_something(wanted, modifiers)),
+                });
+            }
             Value::Object(_) => String::new(),
             Value::Bool(value) => value.to_string(),
             Value::String(text) => text.clone(),
@@ -219,6 +227,15 @@ impl Seen<'_> {
             None => Err(NoAnswer),
         }
     }
+}
+
+/// Whether a value is `*` alone, which matches objects too.
+fn asks_for_something(wanted: &Node, modifiers: &[&str]) -> bool {
+    let has = |names: &[&str]| names.iter().any(|name| modifiers.contains(name));
+    let is_open = has(&["contains", "startswith", "beginswith", "endswith"]);
+    let text = wanted.as_scalar().map(|scalar| scalar.text.as_str());
+    !has(&["re", "greater_than", "less_than"])
+        && text.is_some_and(|text| text.bytes().all(|b| b == b'*') && (is_open || !text.is_empty()))
 }
 
 /// The value at the end of a dotted name, each dot a step or a part of a key.

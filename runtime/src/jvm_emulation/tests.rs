@@ -44,6 +44,7 @@ fn each_quirk_is_the_cause_of_its_difference() {
         ("  s: {a: ''}\n  condition: s", json!({"a": {"b": 1}}), true, "object"),
         ("  s: {a: '10000000.5'}\n  condition: s", json!({"a": 10_000_000.5}), false, "numbers"),
         ("  s: {b: x, p: y}\n  condition: s", json!({"b": "x"}), true, "missing-path"),
+        ("  s: {a: ['*', x]}\n  condition: s", json!({"a": null}), true, "null"),
         ("  s: {a.b: x}\n  condition: s", json!({"a": {"b": "x"}}), false, "nested"),
         ("  s: {a: 'x['}\n  condition: s", json!({"a": "x["}), false, "stops"),
         ("  s: [x]\n  condition: s", json!({"a": "x"}), false, "stops"),

@@ -58,7 +58,7 @@ keys! {
     "sigmill.regex.backtracking", "true or false", "false",
         "Take rules with look-around, back references or possessive quantifiers, searched by backtracking within bounds; a search that reaches one finds nothing.";
     "field.mapping.file", "a readable YAML file with a `fieldmappings` map", UNSET,
-        "Names that rules use → names that the events have.";
+        "Names that rules use → names that the events have: a key of just that name, or a path (`$.a.b`).";
     "sigmill.pipelines", "pipelines that come with Sigmill (windows, ecs, zeek) or readable files, separated by commas", UNSET,
         "Processing pipelines: they rewrite the rules for the fields and log sources of the events.";
     "num.stream.threads", "a whole number from 1 to 1024", "1",
