@@ -73,11 +73,13 @@ impl Scanner {
 
 /// Refuses what is not UTF-8; says whether all is ASCII.
 pub(crate) fn check_text(isa: Isa, record: &[u8]) -> Result<bool, Rejection> {
-    if isa.is_ascii(record) {
-        return Ok(true);
-    }
+    if isa.is_ascii(record) { Ok(true) } else { check_utf8(record).map(|()| false) }
+}
+
+/// Refuses what is not UTF-8.
+pub(crate) fn check_utf8(record: &[u8]) -> Result<(), Rejection> {
     match std::str::from_utf8(record) {
-        Ok(_) => Ok(false),
+        Ok(_) => Ok(()),
         Err(error) => Err(Rejection::NotUtf8 { offset: offset(error.valid_up_to()) }),
     }
 }

@@ -22,7 +22,7 @@ use crate::matcher::{Counters, MatcherConfig};
 use crate::memo::{Key, Memo};
 use crate::reader::Reader;
 use crate::route::{self, Route, Routes};
-use crate::scan::{Scanner, check_text};
+use crate::scan::{Scanner, check_text, check_utf8};
 use crate::shape::Shapes;
 use crate::tape::{Kind, Spelling, Tape, Value};
 use crate::value::{LazyValue, Texts};
@@ -178,7 +178,11 @@ impl State {
                 hits.push(hit);
             }
         });
-        if is_ascii == Some(true) { Ok(true) } else { check_text(self.isa, record) }
+        match is_ascii {
+            Some(true) => Ok(true),
+            Some(false) => check_utf8(record).map(|()| false),
+            None => check_text(self.isa, record),
+        }
     }
 
     /// Steps 2 and 3: by the reader, which knows the records that most are, or by scanning to a tape.

@@ -53,11 +53,9 @@ impl Avx2 {
         // SAFETY: `self` exists, so the CPU has AVX2.
         unsafe { teddy(masks, text, candidate) }
     }
-}
 
-/// See [`Isa::grams`](crate::arch::Isa::grams); the positions from the returned one on have not been
-/// looked at.
-impl Avx2 {
+    /// See [`Isa::grams`](crate::arch::Isa::grams); the positions from the returned one on have not been
+    /// looked at.
     #[inline]
     pub(crate) fn grams(
         self,
@@ -69,10 +67,8 @@ impl Avx2 {
         // SAFETY: `self` exists, so the CPU has AVX2.
         unsafe { grams(filter, stride, text, candidate) }
     }
-}
 
-/// See [`Isa::is_ascii`](crate::arch::Isa::is_ascii).
-impl Avx2 {
+    /// See [`Isa::is_ascii`](crate::arch::Isa::is_ascii).
     #[inline]
     pub(crate) fn is_ascii(self, text: &[u8]) -> bool {
         // SAFETY: `self` exists, so the CPU has AVX2.

@@ -60,11 +60,9 @@ impl Avx512 {
             }
         }
     }
-}
 
-/// See [`Isa::grams`](crate::arch::Isa::grams); the positions from the returned one on have not been
-/// looked at.
-impl Avx512 {
+    /// See [`Isa::grams`](crate::arch::Isa::grams); the positions from the returned one on have not been
+    /// looked at.
     #[inline]
     pub(crate) fn grams(
         self,
@@ -76,10 +74,8 @@ impl Avx512 {
         // SAFETY: `self` exists, so the CPU has AVX-512.
         unsafe { grams(filter, stride, text, candidate) }
     }
-}
 
-/// See [`Isa::is_ascii`](crate::arch::Isa::is_ascii).
-impl Avx512 {
+    /// See [`Isa::is_ascii`](crate::arch::Isa::is_ascii).
     #[inline]
     pub(crate) fn is_ascii(self, text: &[u8]) -> bool {
         // SAFETY: `self` exists, so the CPU has AVX-512.
