@@ -28,7 +28,10 @@
 //! level, and what it has found up to there went out before. What was found belongs to the position of the
 //! event that completed it, with a mark of its window and group, so that one event can complete two.
 
-use std::collections::{HashMap, VecDeque};
+mod openings;
+mod places;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use sigmill_engine::window::{
@@ -36,15 +39,12 @@ use sigmill_engine::window::{
     WindowValue, Windows,
 };
 
+use self::openings::Listed;
+use self::places::Places;
 use super::match_batch::{BatchMatch, BatchSource, Malformed, MatchBatch, Openings, SourceTime};
 use super::rules::{Fnv, WindowRule, WindowRules};
 use crate::commit::{Mark, Start};
 use crate::metrics::{Counts, Metric};
-
-/// Places to begin a restoration at that are kept, at most.
-const PLACES_MAX: usize = 1024;
-/// A place is kept for each so-manieth part of the longest span.
-const PLACES_PER_SPAN: i64 = 16;
 
 /// The bits of a position's offset that are one; the others tell what windows found apart.
 const OFFSET_BITS: u32 = 48;
@@ -85,38 +85,6 @@ fn least<'a>(clocks: impl Iterator<Item = &'a Clock>) -> i64 {
     awake.map(|clock| clock.time).min().unwrap_or(i64::MIN)
 }
 
-/// The last list of open windows of a version, and the one that is coming in.
-#[derive(Debug, Default)]
-struct Listed {
-    whole: Option<List>,
-    coming: Option<List>,
-}
-
-#[derive(Debug)]
-struct List {
-    settled: i64,
-    missing: u64,
-    /// Empty where nobody restores.
-    groups: HashMap<GroupKey, i64>,
-}
-
-impl Listed {
-    fn take(&mut self, piece: &Openings, is_restoring: bool) {
-        if self.coming.as_ref().is_none_or(|coming| coming.settled != piece.settled) {
-            let (settled, missing) = (piece.settled, piece.total);
-            self.coming = Some(List { settled, missing, groups: HashMap::new() });
-        }
-        let Some(coming) = &mut self.coming else { return };
-        coming.missing = coming.missing.saturating_sub(piece.groups.len() as u64);
-        if is_restoring {
-            coming.groups.extend(piece.groups.iter().cloned());
-        }
-        if coming.missing == 0 {
-            self.whole = self.coming.take();
-        }
-    }
-}
-
 /// A data partition as the owner knows it.
 #[derive(Debug)]
 struct Source {
@@ -136,13 +104,6 @@ struct Live {
     told_at: i64,
 }
 
-/// An offset, and the latest time of all events before it.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    offset: i64,
-    time: i64,
-}
-
 /// The windows of a partition.
 #[derive(Debug)]
 pub(crate) struct Owner {
@@ -156,7 +117,7 @@ pub(crate) struct Owner {
     /// By level.
     watermarks: Vec<i64>,
     time_max: i64,
-    places: VecDeque<Place>,
+    places: Places,
     /// Records before it restore.
     restored_at: Option<i64>,
     restored_watermarks: Vec<i64>,
@@ -181,7 +142,7 @@ impl Owner {
             live: HashMap::new(),
             watermarks: Vec::new(),
             time_max: start.mark.replay_time,
-            places: VecDeque::new(),
+            places: Places::default(),
             restored_at: start.committed,
             restored_watermarks: [start.mark.time]
                 .into_iter()
@@ -203,7 +164,7 @@ impl Owner {
         } else if self.levels.as_deref() != Some(levels) {
             self.levels = Some(levels.into());
         }
-        let place = self.places.front();
+        let place = self.places.first();
         Mark {
             time: self.watermark(0),
             replay: place.map(|place| place.offset),
@@ -360,29 +321,6 @@ impl Owner {
         self.forget_places(rules);
     }
 
-    /// Ends the restoration of windows that are decided when they close: finds those that are open, and
-    /// gives them their matches.
-    fn open_held(&mut self, rules: &WindowRules, watermarks: &[i64]) {
-        let (mut counts, mut out) = (Counts::default(), Output::default());
-        for (key, mut matches) in std::mem::take(&mut self.held) {
-            let Some(rule) = rules.by_version.get(&key.0) else { continue };
-            matches.sort_by_key(|fed| fed.time);
-            let watermark = watermarks.get(rule.level()).copied().unwrap_or(i64::MIN);
-            let settled = watermark.saturating_sub(rule.hold);
-            let list = self.listed.get(&key.0).and_then(|listed| listed.whole.as_ref());
-            let told = list.map(|list| list.groups.get(&key.1).copied().unwrap_or(list.settled));
-            let begin = open_since(rule, &matches, told, settled);
-            for fed in
-                matches.into_iter().filter(|fed| begin.is_some_and(|begin| fed.time >= begin))
-            {
-                self.push(rules, key.0, fed, &mut counts, &mut out);
-            }
-        }
-        for list in self.listed.values_mut().filter_map(|listed| listed.whole.as_mut()) {
-            list.groups = HashMap::new();
-        }
-    }
-
     fn begin_record(&mut self, rules: &WindowRules, offset: i64) {
         if self.restored_at.is_some_and(|at| offset >= at) {
             self.restored_at = None;
@@ -394,19 +332,7 @@ impl Owner {
                 self.advance(rules, level, watermark, &mut counts, &mut out);
             }
         }
-        let step = (rules.span / PLACES_PER_SPAN).max(1);
-        let is_due = |place: &Place| self.time_max.saturating_sub(place.time) >= step;
-        if self.places.back().is_none_or(is_due) {
-            self.places.push_back(Place { offset, time: self.time_max });
-        }
-        if self.places.len() > PLACES_MAX {
-            // Time does not come on: every second place will do.
-            let mut is_kept = false;
-            self.places.retain(|_| {
-                is_kept = !is_kept;
-                is_kept
-            });
-        }
+        self.places.note(offset, self.time_max, rules.span);
     }
 
     /// Places before which everything is too old are of use but for the last of them.
@@ -420,9 +346,7 @@ impl Owner {
             watermark = watermark.min(settled.saturating_add(live.rule.hold));
         }
         let horizon = watermark.saturating_sub(rules.span);
-        while self.places.get(1).is_some_and(|place| place.time < horizon) {
-            self.places.pop_front();
-        }
+        self.places.forget_before(horizon);
     }
 
     fn source_of(&mut self, source: &BatchSource<'_>) -> u32 {
@@ -541,27 +465,6 @@ impl Owner {
     }
 }
 
-/// Since when a window is open that is decided when it closes, of a group with these events, by time;
-/// what lies before `settled` is decided.
-fn open_since(
-    rule: &WindowRule,
-    matches: &[WindowMatch],
-    told: Option<i64>,
-    settled: i64,
-) -> Option<i64> {
-    let timespan = rule.window.timespan_ms;
-    let from = |time: i64| matches.iter().map(|fed| fed.time).find(|known| *known >= time);
-    // Without a list it begins with the log.
-    let mut begin = from(told.unwrap_or(i64::MIN))?;
-    loop {
-        let end = begin.saturating_add(timespan);
-        if end >= settled {
-            return Some(begin);
-        }
-        begin = from(end + 1)?;
-    }
-}
-
 /// Whether the owner's version of the window can take the match: who wrote it may err.
 fn is_fit(rule: &WindowRule, fed: &WindowMatch) -> bool {
     let window = &rule.window;
@@ -611,279 +514,4 @@ pub(crate) fn place(owner: &Owner, position: Position) -> (&str, i32, i64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use sigmill_engine::window::{Emit, GroupKey, WindowId};
-
-    use super::super::match_batch::{BatchHead, BatchWriter};
-    use super::*;
-    use crate::properties::Properties;
-    use crate::rule_store::{RuleRecord, RuleSet, RuleStore, RuleStoreConfig};
-    use crate::settings::Settings;
-
-    const GRACE: i64 = 3_000;
-
-    fn rule_set(condition: &str) -> RuleSet {
-        let mut properties = Properties::default();
-        for (name, value) in [
-            ("bootstrap.servers", "none:1"),
-            ("application.id", "a"),
-            ("data.topic", "d"),
-            ("output.topic", "o"),
-            ("sigma.rules.topic", "r"),
-        ] {
-            properties.set(name, value, "test");
-        }
-        let settings = Settings::from_properties(&properties).unwrap();
-        let mut store = RuleStore::new(RuleStoreConfig::from(&settings));
-        let text = format!(
-            "title: G\nlogsource: {{product: test}}\ndetection:\n  s: {{op: w}}\n  timeframe: 10s\n  \
-             condition: s | {condition}\n"
-        );
-        let value = Some(text.as_bytes());
-        let record = RuleRecord { key: Some(b"G"), value, partition: 0, offset: 0 };
-        assert_eq!(store.apply(&record), None);
-        store.build().0
-    }
-
-    struct Random(u64);
-
-    impl Random {
-        fn below(&mut self, n: u64) -> i64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            (self.0 % n) as i64
-        }
-    }
-
-    /// The records of a partition: those of two sources, each with its own pace, in turns.
-    fn records(random: &mut Random, version: u64) -> Vec<Vec<u8>> {
-        let (mut times, mut offsets) = ([1_000_000i64; 2], [0u64; 2]);
-        let mut records = Vec::new();
-        for _ in 0..200 {
-            let at = random.below(2) as usize;
-            let mut writer = BatchWriter::default();
-            for _ in 0..random.below(4) {
-                // Sometimes long after the last, in order or not.
-                let step = if random.below(12) == 0 { 30_000 } else { 1_500 };
-                times[at] += random.below(step);
-                let late = random.below(3).min(1) * random.below(GRACE as u64);
-                let group = [b"a", b"b"][random.below(2) as usize];
-                offsets[at] += 1;
-                let fed = WindowMatch {
-                    window: WindowId(0),
-                    group: GroupKey::new([Some(&group[..])]),
-                    time: times[at] - late,
-                    position: Position { source: 0, offset: offsets[at] },
-                    watermark: 0,
-                    inputs: vec![0],
-                    values: Vec::new(),
-                    carried: None,
-                    content: None,
-                    may_repeat: false,
-                    is_chained: false,
-                };
-                writer.add(version, 0, &fed);
-                if random.below(10) == 0 {
-                    // Once more, as after a crash of who sends them.
-                    writer.add(version, 0, &fed);
-                }
-            }
-            // Sources do not run away from each other for ever.
-            times[1 - at] = times[1 - at].max(times[at] - 20_000);
-            let source = BatchSource {
-                topic: "d",
-                partition_count: 2,
-                partition: at as i32,
-                time: SourceTime::At(times[at]),
-                is_idle: false,
-            };
-            let mut bytes = Vec::new();
-            writer.finish(&head(source), &mut bytes);
-            records.push(bytes);
-        }
-        records
-    }
-
-    fn head(source: BatchSource<'_>) -> BatchHead<'_> {
-        BatchHead { sources: vec![source], ..BatchHead::default() }
-    }
-
-    /// What is told, and what is written for the next owner.
-    fn take(
-        owner: &mut Owner,
-        rules: &WindowRules,
-        offset: i64,
-        bytes: &[u8],
-    ) -> (Vec<String>, Vec<Openings>) {
-        let (mut counts, mut out) = (Counts::default(), Output::default());
-        let batch = MatchBatch::read(bytes).unwrap();
-        owner.take(rules, &batch, offset, &mut counts, &mut out).unwrap();
-        assert_eq!(counts.get(Metric::WindowMatchesLate), 0, "that is judged at the source");
-        let mut found: Vec<String> = out
-            .found
-            .iter()
-            .map(|found| {
-                let found = &found.detection;
-                format!("{:?} {} {:?}", found.group, found.at, found.events)
-            })
-            .collect();
-        found.sort();
-        (found, out.openings)
-    }
-
-    /// At every cut a new owner goes on as the old one does.
-    fn check_take_over(condition: &str, emit: Emit) {
-        let set = rule_set(condition);
-        let config = WindowConfig { emit, grace_ms: Some(GRACE), ..WindowConfig::default() };
-        let rules = WindowRules::new(&set, &config);
-        let version = rules.by_window[0].version;
-        let mut detections = 0;
-        for seed in 1..=40 {
-            let mut random = Random(seed * 0x9E37_79B9);
-            let records = records(&mut random, version);
-            let owner = || Owner::new(config.clone(), &Start::default());
-            let mut first = owner();
-            let mut successors: Vec<(i64, Owner)> = Vec::new();
-            let mut restored_most = 0;
-            let mut log: Vec<Vec<u8>> = Vec::new();
-            let mut coming: VecDeque<Vec<u8>> = records.into();
-            while let Some(bytes) = coming.pop_front() {
-                let offset = log.len() as i64;
-                let (expected, openings) = take(&mut first, &rules, offset, &bytes);
-                detections += expected.len();
-                for (cut, successor) in &mut successors {
-                    let (found, _) = take(successor, &rules, offset, &bytes);
-                    assert_eq!(found, expected, "seed {seed}: cut at {cut}, now at {offset}");
-                    assert_eq!(successor.watermarks, first.watermarks);
-                }
-                log.push(bytes);
-                for openings in openings {
-                    let mut writer = BatchWriter::default();
-                    writer.add_openings(openings);
-                    let mut bytes = Vec::new();
-                    writer.finish(&BatchHead::default(), &mut bytes);
-                    // Others may come first.
-                    coming.insert(random.below(3).min(coming.len() as i64) as usize, bytes);
-                }
-                if random.below(20) == 0 {
-                    let cut = offset + 1;
-                    let mark = first.mark();
-                    let start = Start { committed: Some(cut), mark: mark.clone() };
-                    let mut successor = Owner::new(config.clone(), &start);
-                    let from = mark.replay.unwrap();
-                    restored_most = restored_most.max(cut - from);
-                    for at in from..cut {
-                        let (told, _) = take(&mut successor, &rules, at, &log[at as usize]);
-                        assert!(told.is_empty(), "who restores says nothing: {told:?}");
-                    }
-                    successors.push((cut, successor));
-                }
-            }
-            assert!(restored_most < 150, "most of the log can be forgotten, not {restored_most}");
-        }
-        assert!(detections > 200, "{detections} detections show little");
-    }
-
-    #[test]
-    fn who_takes_over_goes_on_early() {
-        check_take_over("count() by host > 3", Emit::Early);
-    }
-
-    #[test]
-    fn who_takes_over_goes_on_finally() {
-        check_take_over("count() by host > 3", Emit::Final);
-    }
-
-    #[test]
-    fn who_takes_over_goes_on_at_every_event() {
-        check_take_over("count() by host > 3", Emit::Every);
-    }
-
-    #[test]
-    fn windows_that_are_decided_when_they_close_go_on_too() {
-        check_take_over("count() by host < 3", Emit::Early);
-    }
-
-    #[test]
-    fn time_waits_for_every_partition_that_is_not_idle() {
-        let set = rule_set("count() by host > 3");
-        let config = WindowConfig::default();
-        let rules = WindowRules::new(&set, &config);
-        let mut owner = Owner::new(config, &Start::default());
-        let mut offset = 0;
-        let mut beat = |partition: i32, time: i64, is_idle: bool| {
-            let time = SourceTime::of(time);
-            let source = BatchSource { topic: "d", partition_count: 2, partition, time, is_idle };
-            let mut bytes = Vec::new();
-            BatchWriter::default().finish(&head(source), &mut bytes);
-            let batch = MatchBatch::read(&bytes).unwrap();
-            let (mut counts, mut out) = (Counts::default(), Output::default());
-            offset += 1;
-            owner.take(&rules, &batch, offset, &mut counts, &mut out).unwrap();
-            owner.watermark(0)
-        };
-        assert_eq!(beat(0, 500, false), i64::MIN, "nobody has told of partition 1 yet");
-        assert_eq!(beat(1, 400, false), 400);
-        assert_eq!(beat(0, 900, false), 400);
-        assert_eq!(beat(1, 600, false), 600);
-        // However long that takes: whoever read partition 1 may be down.
-        assert_eq!(beat(0, 100_000_000, false), 600);
-        assert_eq!(beat(1, 600, true), 100_000_000, "partition 1 is idle");
-        assert_eq!(beat(1, 700, false), 100_000_000, "time does not go back");
-        assert_eq!(beat(0, 200_000_000, true), 100_000_000);
-    }
-
-    #[test]
-    fn matches_that_do_not_fit_their_window_are_counted_and_left_out() {
-        let set = rule_set("count(port) by host > 3");
-        let config = WindowConfig::default();
-        let rules = WindowRules::new(&set, &config);
-        let version = rules.by_window[0].version;
-        let mut owner = Owner::new(config, &Start::default());
-        let good = WindowMatch {
-            window: WindowId(0),
-            group: GroupKey::new([Some(&b"a"[..])]),
-            time: 1,
-            position: Position { source: 0, offset: 0 },
-            watermark: 0,
-            inputs: vec![0],
-            values: vec![WindowValue::Text(GroupKey::new([Some(&b"1"[..])]))],
-            carried: None,
-            content: None,
-            may_repeat: false,
-            is_chained: false,
-        };
-        let bad = [
-            (version, WindowMatch { group: GroupKey::new([]), ..good.clone() }),
-            (version, WindowMatch { inputs: vec![7], ..good.clone() }),
-            (version, WindowMatch { values: Vec::new(), ..good.clone() }),
-            (
-                version,
-                WindowMatch {
-                    values: vec![WindowValue::Number(sigmill_engine::window::Fixed(1))],
-                    ..good.clone()
-                },
-            ),
-            (version + 1, good.clone()),
-        ];
-        let mut writer = BatchWriter::default();
-        bad.iter().for_each(|(version, fed)| writer.add(*version, 0, fed));
-        writer.add(version, 0, &good);
-        let source = BatchSource {
-            topic: "d",
-            partition_count: 1,
-            partition: 0,
-            time: SourceTime::At(1),
-            is_idle: false,
-        };
-        let mut bytes = Vec::new();
-        writer.finish(&head(source), &mut bytes);
-        let batch = MatchBatch::read(&bytes).unwrap();
-        let (mut counts, mut out) = (Counts::default(), Output::default());
-        owner.take(&rules, &batch, 0, &mut counts, &mut out).unwrap();
-        assert_eq!(counts.get(Metric::WindowMatchesMalformed), 4);
-        assert_eq!(counts.get(Metric::WindowMatchesOutdated), 1);
-        assert_eq!(counts.get(Metric::WindowMatches), 1);
-    }
-}
+mod tests;
