@@ -18,7 +18,9 @@ use crate::cover::{self, Chosen};
 use crate::emit::{self, AtomSet};
 use crate::rule_set::{References, RuleDocument};
 use crate::tree::Tree;
-use crate::{CompileError, CompileOptions, Compiled, Refused, Warning, filter, guard, lower};
+use crate::{
+    CompileError, CompileOptions, Compiled, Refused, Warning, filter, guard, lower, overlay,
+};
 
 /// Compiles sets of rules; fast where most of them were in the set before, as the same `Arc`s.
 #[derive(Debug, Default)]
@@ -170,6 +172,7 @@ impl Compiler {
             refused.extend(added.err().map(|error| Refused { index, error }));
         }
         let windows = windows.build(is_emitting, &mut builder);
+        let overlays = overlay::place(&options.overlays, &mut builder);
         for name in read_fields {
             // A name with too many steps is found in no record.
             builder.field(name);
@@ -180,7 +183,7 @@ impl Compiler {
         self.filters.forget_others();
         self.tests.forget_others(atoms_count);
         refused.sort_by_key(|refused| refused.index);
-        Compiled { plan, windows, refused, warnings }
+        Compiled { plan, windows, overlays, refused, warnings }
     }
 
     /// By document: what filters add to it.

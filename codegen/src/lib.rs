@@ -15,6 +15,7 @@ mod filter;
 mod frequency;
 mod guard;
 mod lower;
+mod overlay;
 mod paths;
 mod regex_literals;
 mod rule_set;
@@ -30,6 +31,7 @@ use sigmill_parser::{FieldMapping, JsonPath, Rule};
 
 pub use crate::compiler::Compiler;
 pub use crate::lower::explain::{EventValue, Explainer, Explanation, Part, filters_of};
+pub use crate::overlay::{OverlayFields, OverlayUse, Overlays};
 pub use crate::rule_set::{Links, RuleDocument};
 
 /// What shapes a plan besides the rules.
@@ -43,6 +45,8 @@ pub struct CompileOptions {
     pub silent: BTreeSet<usize>,
     /// Names and ids of rules that exist and are not in the list → why, as in "… which {why}".
     pub absent: BTreeMap<String, String>,
+    /// Fields that are laid over records.
+    pub overlays: Overlays,
 }
 
 impl Default for CompileOptions {
@@ -52,6 +56,7 @@ impl Default for CompileOptions {
             routing_rules_min: 16,
             silent: BTreeSet::new(),
             absent: BTreeMap::new(),
+            overlays: Overlays::default(),
         }
     }
 }
@@ -63,6 +68,8 @@ pub struct Compiled {
     pub plan: Plan,
     /// The windows that their matches feed, and which of them only do that.
     pub windows: WindowPlan,
+    /// When each overlay is to be done.
+    pub overlays: Vec<OverlayUse>,
     /// The others.
     pub refused: Vec<Refused>,
     /// What compiles and is odd.

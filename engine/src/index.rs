@@ -355,7 +355,7 @@ impl RecordFields {
     }
 
     /// Forgets the field's values from `mark` on.
-    fn cut(&mut self, field: FieldId, mark: usize) {
+    pub(crate) fn cut(&mut self, field: FieldId, mark: usize) {
         if !self.has(field) {
             return;
         }

@@ -8,7 +8,7 @@ use crate::field_index::{FieldId, KEYWORDS};
 use crate::index::END;
 use crate::state::State;
 use crate::tape::Kind;
-use crate::{Plan, Rejection, RuleId};
+use crate::{Overlay, Plan, Rejection, RuleId};
 
 /// Limits and switches of a [`Matcher`].
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub struct Matcher {
     plan: Arc<Plan>,
     config: MatcherConfig,
     state: State,
+    /// The last record with what was laid over it; empty if nothing was.
+    laid: Vec<u8>,
 }
 
 /// A value of a field, as [`Matcher::read_field`] gives it.
@@ -80,7 +82,7 @@ impl Matcher {
     /// A matcher for `plan`.
     pub fn new(plan: Arc<Plan>, config: MatcherConfig) -> Self {
         let state = State::new(&plan, &config);
-        Self { plan, config, state }
+        Self { plan, config, state, laid: Vec::new() }
     }
 
     /// The plan in force.
@@ -104,8 +106,32 @@ impl Matcher {
     /// # Errors
     /// The record is refused: it is not a JSON object within the limits.
     pub fn matches(&mut self, record: &[u8]) -> Result<&[RuleId], Rejection> {
+        self.laid.clear();
         self.state.run(&self.plan, record)?;
         Ok(&self.state.matches)
+    }
+
+    /// As [`Self::matches`]; `lay` may lay fields over the record before it is matched.
+    ///
+    /// # Errors
+    /// The record is refused: it is not a JSON object within the limits.
+    pub fn matches_with(
+        &mut self,
+        record: &[u8],
+        lay: impl FnOnce(&mut Overlay<'_>),
+    ) -> Result<&[RuleId], Rejection> {
+        self.laid.clear();
+        self.state.begin(&self.plan, record)?;
+        lay(&mut self.state.overlay(record, &mut self.laid));
+        let record = if self.laid.is_empty() { record } else { &self.laid[..] };
+        self.state.finish(&self.plan, record);
+        Ok(&self.state.matches)
+    }
+
+    /// The record that was matched last, to lay more fields over it: for those who read fields afterwards.
+    /// `record` has to be that record.
+    pub fn lay_afterwards(&mut self, record: &[u8], lay: impl FnOnce(&mut Overlay<'_>)) {
+        lay(&mut self.state.overlay(record, &mut self.laid));
     }
 
     /// By rule: how often its condition was run since the plan is in force.
@@ -124,19 +150,25 @@ impl Matcher {
         if field == KEYWORDS {
             self.state.fields.list_keywords();
         }
+        let record = if self.laid.is_empty() { record } else { &self.laid[..] };
         let mut at = self.state.fields.first(field);
         while at != END {
             let value = &mut self.state.fields.values[at as usize];
             at = value.next;
             let view = self.state.texts.view(record, value);
-            let kind = match view.kind {
-                Kind::Null => ValueKind::Null,
-                Kind::True | Kind::False => ValueKind::Bool,
-                Kind::Number => ValueKind::Number,
-                Kind::Text | Kind::EscapedText => ValueKind::Text,
-                Kind::Array | Kind::Object => ValueKind::Object,
-            };
-            each(FieldText { kind, text: view.plain });
+            each(FieldText { kind: view.kind.into(), text: view.plain });
+        }
+    }
+}
+
+impl From<Kind> for ValueKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Null => Self::Null,
+            Kind::True | Kind::False => Self::Bool,
+            Kind::Number => Self::Number,
+            Kind::Text | Kind::EscapedText => Self::Text,
+            Kind::Array | Kind::Object => Self::Object,
         }
     }
 }

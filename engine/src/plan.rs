@@ -232,6 +232,11 @@ impl PlanBuilder {
         self.fields.intern(name)
     }
 
+    /// Whether somebody asked for a field of that name.
+    pub fn has_field(&self, name: &str) -> bool {
+        self.fields.find(name).is_some()
+    }
+
     /// The id of a field that is found by walking a path, which makes every record go by the tape.
     pub fn field_walk(&mut self, name: &str, steps: Vec<PathStep>) -> Option<FieldId> {
         self.fields.intern_walk(name, steps)

@@ -20,6 +20,7 @@ use crate::hidden::Hidden;
 use crate::index::{END, FieldValue, RecordFields};
 use crate::matcher::{Counters, MatcherConfig};
 use crate::memo::{Key, Memo};
+use crate::overlay::Overlay;
 use crate::reader::Reader;
 use crate::route::{self, Route, Routes};
 use crate::scan::{Scanner, check_text, check_utf8};
@@ -139,11 +140,23 @@ impl State {
 
     /// Matches a record: the result is in `matches`.
     pub(crate) fn run(&mut self, plan: &Plan, record: &[u8]) -> Result<(), Rejection> {
+        self.begin(plan, record)?;
+        self.finish(plan, record);
+        Ok(())
+    }
+
+    /// Reads a record: its fields are known then.
+    pub(crate) fn begin(&mut self, plan: &Plan, record: &[u8]) -> Result<(), Rejection> {
         self.matches.clear();
         self.read(plan, record)?;
         self.counters.records += 1;
         self.counters.bytes += record.len() as u64;
         self.texts.clear();
+        Ok(())
+    }
+
+    /// Matches the record that was read, and what was laid over it.
+    pub(crate) fn finish(&mut self, plan: &Plan, record: &[u8]) {
         self.atoms.begin();
         self.woken.begin();
         self.find_route(plan, record);
@@ -159,7 +172,16 @@ impl State {
             self.woken.wake(*rule);
         }
         self.decide(plan, record);
-        Ok(())
+    }
+
+    /// The fields of the record that was read, to lay others over them.
+    pub(crate) fn overlay<'a>(
+        &'a mut self,
+        record: &'a [u8],
+        laid: &'a mut Vec<u8>,
+    ) -> Overlay<'a> {
+        let Self { fields, texts, spelling, .. } = self;
+        Overlay { record, laid, fields, texts, spelling }
     }
 
     /// Whether a record is ASCII, and UTF-8 at all. This is the first pass over its bytes, and waits

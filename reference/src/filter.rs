@@ -23,7 +23,7 @@ pub(crate) fn filtered_neighbours(
     event: &Json,
     mapping: &FieldMapping,
 ) -> Vec<bool> {
-    let reading = Reading { detection: &rule.detection, event, mapping };
+    let reading = Reading { detection: &rule.detection, event, laid: event, mapping };
     let is_let_through = is_let_through(rule, documents, event, mapping);
     let near = rule.detection.conditions[condition].expressions().skip(1);
     near.map(|expr| reading.expr(expr) && is_let_through).collect()

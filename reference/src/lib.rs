@@ -28,13 +28,25 @@ pub fn conditions(rule: &Rule, event: &Json, mapping: &FieldMapping) -> Vec<bool
     detection_conditions(&rule.detection, event, mapping)
 }
 
+/// As [`conditions`], where fields are laid over the event: `laid` is the event with them inserted. Keywords
+/// and paths look at the event alone.
+pub fn conditions_laid(
+    rule: &Rule,
+    event: &Json,
+    laid: &Json,
+    mapping: &FieldMapping,
+) -> Vec<bool> {
+    let reading = Reading { detection: &rule.detection, event, laid, mapping };
+    rule.detection.conditions.iter().map(|condition| reading.expr(&condition.expr)).collect()
+}
+
 /// Whether each condition of a detection section holds for `event`.
 fn detection_conditions(
     detection: &DetectionSection,
     event: &Json,
     mapping: &FieldMapping,
 ) -> Vec<bool> {
-    let reading = Reading { detection, event, mapping };
+    let reading = Reading { detection, event, laid: event, mapping };
     detection.conditions.iter().map(|condition| reading.expr(&condition.expr)).collect()
 }
 
@@ -42,6 +54,8 @@ fn detection_conditions(
 struct Reading<'a> {
     detection: &'a DetectionSection,
     event: &'a Json,
+    /// The event with what is laid over it.
+    laid: &'a Json,
     mapping: &'a FieldMapping,
 }
 
@@ -79,10 +93,17 @@ impl Reading<'_> {
     fn item(&self, item: &DetectionItem) -> bool {
         match &item.field {
             None => self.predicate(&item.predicate, Some(&keyword_values(self.event))),
-            Some(field) => self.mapping.targets(&field.node).iter().any(|target| {
-                self.predicate(&item.predicate, look_up(self.event, target).as_deref())
-            }),
+            Some(field) => self
+                .mapping
+                .targets(&field.node)
+                .iter()
+                .any(|target| self.predicate(&item.predicate, self.look_up(target).as_deref())),
         }
+    }
+
+    fn look_up(&self, field: &str) -> Option<Vec<&Json>> {
+        let is_path = JsonPath::parse(field).is_some();
+        look_up(if is_path { self.event } else { self.laid }, field)
     }
 
     fn predicate(&self, predicate: &Predicate, field: Option<&[&Json]>) -> bool {
@@ -104,7 +125,7 @@ impl Reading<'_> {
                     .mapping
                     .targets(other)
                     .iter()
-                    .filter_map(|target| look_up(self.event, target))
+                    .filter_map(|target| self.look_up(target))
                     .flatten()
                     .collect();
                 field.unwrap_or(&[]).iter().any(|element| {

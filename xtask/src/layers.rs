@@ -32,10 +32,11 @@ const LAYERS: &[Layer] = &[
     Layer { folder: "reference", ours: &["sigmill-parser"], never: WORLD },
     Layer { folder: "engine", ours: &[], never: WORLD },
     Layer { folder: "engine", ours: &[], never: &["granit-parser", "serde_json", "regex-syntax"] },
+    Layer { folder: "tables", ours: &[], never: WORLD },
     Layer { folder: "codegen", ours: &["sigmill-parser", "sigmill-engine"], never: WORLD },
     Layer {
         folder: "runtime",
-        ours: &["sigmill-parser", "sigmill-engine", "sigmill-codegen"],
+        ours: &["sigmill-parser", "sigmill-engine", "sigmill-codegen", "sigmill-tables"],
         never: &["anyhow", "clap", "indicatif", "annotate-snippets"],
     },
     Layer {

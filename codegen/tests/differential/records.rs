@@ -25,7 +25,7 @@ fn spelled(text: &str, choice: u64) -> String {
     out + "\""
 }
 
-fn spelled_word() -> impl Strategy<Value = String> {
+pub(crate) fn spelled_word() -> impl Strategy<Value = String> {
     (record_word(), prop_oneof![2 => Just(0u64), 1 => any::<u64>()])
         .prop_map(|(text, choice)| spelled(&text, choice))
 }
