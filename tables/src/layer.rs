@@ -141,7 +141,7 @@ fn read_column<'t>(layer: &'t Layer, at: &mut usize) -> &'t [u8] {
 }
 
 fn home(hash: u64, slots: usize) -> usize {
-    ((hash & 0xffff_ffff) * slots as u64 >> 32) as usize
+    (((hash & 0xffff_ffff) * slots as u64) >> 32) as usize
 }
 
 fn tag(hash: u64, offset_bits: u32) -> u32 {

@@ -43,6 +43,8 @@ pub enum PutError {
     },
 }
 
+type Columns = Vec<Box<[u8]>>;
+
 /// Makes the versions of one table.
 #[derive(Debug)]
 pub struct TableWriter {
@@ -52,7 +54,7 @@ pub struct TableWriter {
     /// The first version, until it is taken.
     bulk: Option<Bulk>,
     /// What has changed since the last version: columns by stored key; none: it is gone.
-    changes: BTreeMap<Box<[u8]>, Option<Vec<Box<[u8]>>>>,
+    changes: BTreeMap<Box<[u8]>, Option<Columns>>,
     changes_bytes: usize,
     /// The memory of the last version.
     bytes: usize,
@@ -176,7 +178,8 @@ impl TableWriter {
     }
 }
 
-type Change = (Box<[u8]>, Option<Vec<Box<[u8]>>>);
+/// A stored key and its columns; none: the row is gone.
+type Change = (Box<[u8]>, Option<Columns>);
 
 /// A shard with changes.
 fn changed(
