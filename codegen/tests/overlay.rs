@@ -1,6 +1,8 @@
 //! What is laid over a record is as if it stood there: random rules over random records, with random fields
 //! laid over them, against the plain interpreter over the record with the fields inserted.
 
+#![allow(clippy::unwrap_used)] // A test may stop at once.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

@@ -1,6 +1,8 @@
 //! Every match kind, every way of making a version, against a plain model: a list of keys and rows that is
 //! gone through from front to back.
 
+#![allow(clippy::unwrap_used)] // A test may stop at once.
+
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
