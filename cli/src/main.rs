@@ -8,6 +8,7 @@ mod commands;
 mod compiled;
 mod demo_samples;
 mod diagnostics;
+mod enrichment;
 mod exit;
 mod explanation;
 mod field_census;

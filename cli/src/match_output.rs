@@ -12,7 +12,7 @@ use sigmill_codegen::RuleDocument;
 use sigmill_engine::{Plan, RuleId};
 use sigmill_parser::KafkaBlock;
 use sigmill_runtime::detection::{
-    Event, EventPosition, Format, RulePosition, Template, WindowPart,
+    Event, EventPosition, Extract, Format, RulePosition, Template, WindowPart,
 };
 use sigmill_runtime::match_files::{DetectedWindow, MatchedLine, Source, event_time};
 
@@ -52,7 +52,11 @@ impl<'a> MatchOutput<'a> {
             time_field,
             source_names: sources.iter().map(Source::name).collect(),
             names: rule_set.documents.iter().map(|placed| name(&placed.document)).collect(),
-            templates: rule_set.documents.iter().map(template).collect(),
+            templates: rule_set
+                .documents
+                .iter()
+                .map(|one| template(one, rule_set.has_levels))
+                .collect(),
             plan: &rule_set.plan,
         }
     }
@@ -84,9 +88,12 @@ impl<'a> MatchOutput<'a> {
                     },
                     timestamp: event_time(line.record, self.time_field),
                 };
+                let mut extract = Extract { joined: line.joined.to_vec(), ..Extract::default() };
                 for rule in &rules {
                     if let Some(template) = &self.templates[self.document(*rule)] {
-                        template.write_replayed(text, &event);
+                        let own = template.level();
+                        extract.level = line.level_effect.of(own).map(|level| (level, own));
+                        template.write_replayed(text, &event, &extract);
                         text.push(b'\n');
                     }
                 }
@@ -117,7 +124,7 @@ impl<'a> MatchOutput<'a> {
     }
 }
 
-fn template(placed: &PlacedDocument) -> Option<Template> {
+fn template(placed: &PlacedDocument, has_levels: bool) -> Option<Template> {
     let position = RulePosition::File { path: placed.path.clone(), line: placed.line };
     let topic = |kafka: &Option<KafkaBlock>| {
         let topic = kafka.as_ref().and_then(|kafka| kafka.output_topic.as_ref());
@@ -125,7 +132,8 @@ fn template(placed: &PlacedDocument) -> Option<Template> {
     };
     match &placed.document {
         RuleDocument::Rule(rule) => {
-            Some(Template::new(Format::Native, rule, &position, &topic(&rule.kafka)))
+            let make = if has_levels { Template::with_levels } else { Template::new };
+            Some(make(Format::Native, rule, &position, &topic(&rule.kafka)))
         }
         RuleDocument::Correlation(rule) => {
             Some(Template::for_correlation(Format::Native, rule, &position, &topic(&rule.kafka)))

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use sigmill_codegen::{CompileOptions, RuleDocument};
+use sigmill_codegen::{CompileOptions, OverlayUse, Overlays, RuleDocument};
 use sigmill_engine::Plan;
 use sigmill_engine::window::WindowPlan;
 use sigmill_parser::{Code, Document, FieldMapping, LineIndex, Pipelines, Severity, Span};
@@ -27,6 +27,10 @@ pub(crate) struct RuleSet {
     pub(crate) windows: Arc<WindowPlan>,
     /// The documents that the plan's `source` numbers count through.
     pub(crate) documents: Vec<PlacedDocument>,
+    /// When each join is to be done.
+    pub(crate) overlays: Vec<OverlayUse>,
+    /// Detections may have other levels than their rules.
+    pub(crate) has_levels: bool,
 }
 
 /// A document and where its title stands.
@@ -49,6 +53,7 @@ pub(crate) fn load(
     time_field: &str,
     is_strict: bool,
     allows_backtracking: bool,
+    overlays: &Overlays,
 ) -> Result<RuleSet, Failure> {
     let mut options = pipelines::parse_options(pipelines);
     options.allows_backtracking = allows_backtracking;
@@ -58,6 +63,7 @@ pub(crate) fn load(
     let options = CompileOptions {
         field_mapping,
         absent: applied.absent(&loaded),
+        overlays: overlays.clone(),
         ..CompileOptions::default()
     };
     let compiled = sigmill_codegen::compile_set(&documents, &options, &[time_field]);
@@ -101,6 +107,8 @@ pub(crate) fn load(
         plan: Arc::new(compiled.plan),
         windows: Arc::new(compiled.windows),
         documents: placed(&loaded, documents),
+        overlays: compiled.overlays,
+        has_levels: !overlays.wanted.is_empty(),
     })
 }
 

@@ -16,7 +16,7 @@ mod ocsf;
 mod rule_facts;
 mod window_part;
 
-use sigmill_parser::{Correlation, KafkaBlock, Rule};
+use sigmill_parser::{Correlation, KafkaBlock, Level, Rule};
 
 use avro::Avro;
 pub use avro::{OutputSchemas, SCHEMA as AVRO_SCHEMA};
@@ -128,6 +128,9 @@ pub struct Event<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     form: Form,
+    /// By level in rising order: the same at that level, where levels may change.
+    leveled: Vec<Form>,
+    level: Option<Level>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,6 +157,23 @@ impl Template {
         Self::of_facts(format, &RuleFacts::of_rule(rule, position, output_topic))
     }
 
+    /// As [`Self::new`], for a rule whose detections may have another level than the rule.
+    pub fn with_levels(
+        format: Format,
+        rule: &Rule,
+        position: &RulePosition,
+        output_topic: &str,
+    ) -> Self {
+        let mut facts = RuleFacts::of_rule(rule, position, output_topic);
+        let own = Self::of_facts(format, &facts);
+        let mut leveled = |level| {
+            facts.level = Some(level);
+            Self::of_facts(format, &facts).form
+        };
+        let leveled = Level::ALL.into_iter().map(&mut leveled).collect();
+        Self { leveled, ..own }
+    }
+
     /// Renders a correlation rule's part.
     pub fn for_correlation(
         format: Format,
@@ -165,9 +185,20 @@ impl Template {
         Self::of_facts(format, &facts)
     }
 
+    /// The rule's own level.
+    pub fn level(&self) -> Option<Level> {
+        self.level
+    }
+
+    /// The form at the level that a detection has.
+    fn form(&self, extract: &Extract) -> &Form {
+        let at = extract.level.and_then(|(level, _)| Level::ALL.iter().position(|l| *l == level));
+        at.and_then(|at| self.leveled.get(at)).unwrap_or(&self.form)
+    }
+
     /// The part of what makes no detections.
     pub fn empty() -> Self {
-        Self { form: Form::Native(Vec::new()) }
+        Self { form: Form::Native(Vec::new()), leveled: Vec::new(), level: None }
     }
 
     fn of_facts(format: Format, facts: &RuleFacts<'_>) -> Self {
@@ -180,13 +211,13 @@ impl Template {
             Format::Ecs => Form::Ecs(Box::new(Ecs::new(facts))),
             Format::ConfluentAvro => Form::Avro(Avro::new(facts)),
         };
-        Self { form }
+        Self { form, leveled: Vec::new(), level: facts.level }
     }
 
     /// Writes the detection for `event` behind what `out` holds. `now` is the wall clock in
     /// milliseconds.
     pub fn write(&self, out: &mut Vec<u8>, now: i64, event: &Event<'_>, extract: &Extract) {
-        match &self.form {
+        match self.form(extract) {
             Form::Confluent(confluent) => confluent.write(out, now, event, extract),
             Form::Ocsf(ocsf) => ocsf.write(out, now, event, extract),
             Form::Ecs(ecs) => ecs.write(out, now, event, extract),
@@ -203,9 +234,13 @@ impl Template {
     }
 
     /// Writes the detection of a replay over files behind what `out` holds, in the native format: without
-    /// a wall clock, so that the same input gives the same bytes.
-    pub fn write_replayed(&self, out: &mut Vec<u8>, event: &Event<'_>) {
-        out.extend_from_slice(self.native_head());
+    /// a wall clock, so that the same input gives the same bytes. Of the extract, it tells what was joined.
+    pub fn write_replayed(&self, out: &mut Vec<u8>, event: &Event<'_>, extract: &Extract) {
+        match self.form(extract) {
+            Form::Native(head) => out.extend_from_slice(head),
+            _ => out.extend_from_slice(self.native_head()),
+        }
+        native::write_joined(out, extract);
         native::write_position(out, event);
         native::write_event(out, event);
         out.push(b'}');
@@ -285,7 +320,7 @@ kafka:
                 ("sourceData".into(), Some("lost".into())),
             ],
             fields: br#""foo":["a",1]"#.to_vec(),
-            correlation: Vec::new(),
+            ..Extract::default()
         }
     }
 

@@ -222,7 +222,13 @@ fn shown(name: &str) -> Arc<str> {
 }
 
 /// Writes a field and its values as a member of an object: an array if it has several.
-fn show_field(matcher: &mut Matcher, record: &[u8], name: &str, field: FieldId, out: &mut Vec<u8>) {
+pub(crate) fn show_field(
+    matcher: &mut Matcher,
+    record: &[u8],
+    name: &str,
+    field: FieldId,
+    out: &mut Vec<u8>,
+) {
     let begin = out.len();
     if begin > 0 {
         out.push(b',');

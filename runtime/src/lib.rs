@@ -22,6 +22,7 @@ pub mod demo;
 pub mod detection;
 pub mod embedded_broker;
 pub mod emit;
+pub mod enrich;
 pub mod extraction;
 mod given_up;
 pub mod group_offsets;

@@ -24,6 +24,8 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use sigmill_engine::window::{Position, WindowConfig};
 use sigmill_engine::{Matcher, MatcherConfig, Plan, Rejection, RuleId};
 
+use crate::enrich::{JoinPlan, Joiner, LevelEffect, Tables};
+
 use self::block::{BlockReader, BlockSizes};
 pub use self::event_time::{event_time, time_of_text};
 pub use self::source::Source;
@@ -41,6 +43,8 @@ pub struct MatchFilesConfig {
     pub block_bytes: usize,
     /// How many refused lines are named in the summary; all are counted.
     pub refused_named_max: usize,
+    /// What is joined to records, and the tables for it.
+    pub joins: Option<(Arc<JoinPlan>, Arc<Tables>)>,
 }
 
 impl Default for MatchFilesConfig {
@@ -50,6 +54,7 @@ impl Default for MatchFilesConfig {
             matcher: MatcherConfig::default(),
             block_bytes: 1 << 20,
             refused_named_max: 5,
+            joins: None,
         }
     }
 }
@@ -68,6 +73,10 @@ pub struct MatchedLine<'a> {
     pub record: &'a [u8],
     /// The rules, in rising order.
     pub rules: &'a [RuleId],
+    /// What was joined to it: the members of a JSON array.
+    pub joined: &'a [u8],
+    /// What its context does to levels.
+    pub level_effect: &'a LevelEffect,
 }
 
 /// What is handed out for each block, in order.
@@ -194,8 +203,7 @@ where
             let feeder = (!windows.plan.is_empty() || !windows.plan.is_all_emitting())
                 .then(|| Feeder::new(windows, plan));
             scope.spawn(move || {
-                let named_max = config.refused_named_max;
-                match_blocks(matcher, feeder.as_ref(), named_max, render, &read, &done_sender);
+                match_blocks(matcher, feeder.as_ref(), config, render, &read, &done_sender);
             });
         }
         drop((read, done_sender));
@@ -292,19 +300,26 @@ fn read_blocks(
 fn match_blocks<R: Fn(&MatchedLine<'_>, &mut Vec<u8>)>(
     mut matcher: Matcher,
     feeder: Option<&Feeder<'_>>,
-    refused_named_max: usize,
+    config: &MatchFilesConfig,
     render: &R,
     read: &Receiver<ReadBlock>,
     done: &Sender<DoneBlock>,
 ) {
     let (mut matched, mut emitting): (Vec<RuleId>, Vec<RuleId>) = Default::default();
+    let joins = config.joins.clone();
+    let mut joiner = joins.map(|(plan, tables)| Joiner::new(plan, tables));
+    let (mut joined, mut level_effect) = (Vec::new(), LevelEffect::default());
     for mut block in read {
         let mut summary = Summary::default();
         let mut feed = BlockFeed::default();
         block.buffers.text.clear();
         for (at, record) in (0..).zip(block::lines(&block.buffers.lines)) {
             summary.lines += 1;
-            match matcher.matches(record) {
+            let found = match &mut joiner {
+                None => matcher.matches(record),
+                Some(joiner) => joiner.matches(&mut matcher, record),
+            };
+            match found {
                 Ok([]) if feeder.is_none() => {}
                 Ok(rules) => {
                     let source_line = block.source_line_first + at;
@@ -320,12 +335,20 @@ fn match_blocks<R: Fn(&MatchedLine<'_>, &mut Vec<u8>)>(
                     if !emitting.is_empty() {
                         summary.lines_matched += 1;
                         summary.matches += emitting.len() as u64;
+                        if let Some(joiner) = &mut joiner {
+                            joiner.finish(&mut matcher, record);
+                            joined.clear();
+                            joiner.write_joined(&mut matcher, record, &mut joined);
+                            joiner.level_effect(&mut matcher, record, &mut level_effect);
+                        }
                         let line = MatchedLine {
                             line: block.line_first + at,
                             source: block.source,
                             source_line,
                             record,
                             rules: &emitting,
+                            joined: &joined,
+                            level_effect: &level_effect,
                         };
                         render(&line, text);
                     }
@@ -339,7 +362,7 @@ fn match_blocks<R: Fn(&MatchedLine<'_>, &mut Vec<u8>)>(
                 Err(Rejection::Empty) => summary.lines_empty += 1,
                 Err(rejection) => {
                     *summary.refused.entry(rejection.as_str()).or_default() += 1;
-                    if summary.refused_first.len() < refused_named_max {
+                    if summary.refused_first.len() < config.refused_named_max {
                         let line = block.source_line_first + at + 1;
                         summary.refused_first.push(RefusedLine {
                             source: block.source,

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use sigmill_codegen::{CompileOptions, Compiled, Compiler, RuleDocument};
+use sigmill_codegen::{CompileOptions, Compiled, Compiler, OverlayUse, Overlays, RuleDocument};
 use sigmill_engine::window::WindowPlan;
 use sigmill_engine::{Plan, RuleId};
 use sigmill_parser::{FieldMapping, Pipelines};
@@ -101,6 +101,8 @@ pub struct RuleSet {
     pub plan: Arc<Plan>,
     /// What matches feed.
     pub windows: Arc<WindowPlan>,
+    /// When each join is to be done.
+    pub overlays: Vec<OverlayUse>,
     /// By rule: what its detections take from events, for this plan.
     pub reads: Vec<Reads>,
     /// The records of the rules topic: key → value, also of rules that are not in force.
@@ -146,6 +148,8 @@ pub struct RuleStoreConfig {
     pub output_topic: String,
     /// Whether detections name their rule's author in a header.
     pub has_author_header: bool,
+    /// What is joined to records.
+    pub overlays: Overlays,
     /// Topics that a rule cannot name as its own, since the processor reads them.
     pub input_topics: Vec<String>,
 }
@@ -166,6 +170,7 @@ impl From<&Settings> for RuleStoreConfig {
             format: settings.output_format,
             output_topic: settings.output_topic.clone(),
             has_author_header: settings.has_author_header,
+            overlays: Overlays::default(),
             input_topics,
         }
     }
@@ -393,6 +398,7 @@ impl RuleStore {
             field_mapping: self.config.field_mapping.clone(),
             silent: selection.silent.clone(),
             absent,
+            overlays: self.config.overlays.clone(),
             ..CompileOptions::default()
         };
         self.compiler.compile(&documents, &options, &[])
@@ -442,6 +448,7 @@ impl RuleStore {
             rules: selection.rules,
             plan: Arc::new(compiled.plan),
             windows: Arc::new(compiled.windows),
+            overlays: compiled.overlays,
             records: Arc::clone(&self.records),
             generation: self.generation,
             offsets: self.offsets.clone(),

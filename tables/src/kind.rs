@@ -151,8 +151,9 @@ impl MatchKind {
     }
 
     /// A stored key as people write it.
-    pub(crate) fn show(self, stored: &[u8]) -> String {
+    pub(crate) fn show(self, parts: usize, stored: &[u8]) -> String {
         match (self, stored) {
+            (Self::Exact { .. }, stored) if parts > 1 => show_parts(stored),
             (Self::Cidr, [4, len, rest @ ..]) => {
                 let mut octets = [0; 4];
                 octets[..rest.len().min(4)].copy_from_slice(rest);
@@ -260,6 +261,18 @@ impl KeyFacts {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// The parts of a key, of which each has its length behind it.
+fn show_parts(mut stored: &[u8]) -> String {
+    let mut parts = Vec::new();
+    while let Some((rest, len)) = stored.split_last_chunk::<4>() {
+        let start = rest.len().saturating_sub(u32::from_le_bytes(*len) as usize);
+        parts.push(String::from_utf8_lossy(&rest[start..]));
+        stored = &rest[..start];
+    }
+    parts.reverse();
+    parts.join(", ")
 }
 
 /// The address in a text; one of IPv4 in IPv6's clothes is that one.

@@ -104,7 +104,11 @@ impl Layer {
 }
 
 impl<'t> Row<'t> {
-    /// The key as it is stored.
+    /// The key as the table stores it: [`Table::show_key`](crate::Table::show_key) says it to people.
+    pub fn stored_key(&self) -> &'t [u8] {
+        self.key()
+    }
+
     pub(crate) fn key(&self) -> &'t [u8] {
         &self.layer.rows[self.at..self.at + self.key_len]
     }

@@ -109,9 +109,9 @@ impl Table {
             });
     }
 
-    /// The key of a row as people write it.
-    pub fn show_key(&self, row: &Row<'_>) -> String {
-        self.spec.kind.show(row.key())
+    /// A stored key as people write it.
+    pub fn show_key(&self, stored: &[u8]) -> String {
+        self.spec.kind.show(self.spec.key_parts, stored)
     }
 
     #[inline]

@@ -22,19 +22,28 @@ pub fn push_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// The scalars of a column: those of an array, or itself; none if it is empty.
-pub fn elements(column: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = match column {
-        [b'[', inner @ .., b']'] => inner,
-        other => other,
-    };
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
+pub fn elements(column: &[u8]) -> Elements<'_> {
+    match column {
+        [b'[', inner @ .., b']'] => Elements(inner),
+        other => Elements(other),
+    }
+}
+
+/// See [`elements`].
+#[derive(Debug, Clone)]
+pub struct Elements<'c>(&'c [u8]);
+
+impl<'c> Iterator for Elements<'c> {
+    type Item = &'c [u8];
+
+    fn next(&mut self) -> Option<&'c [u8]> {
+        if self.0.is_empty() {
             return None;
         }
-        let (scalar, behind) = rest.split_at(scalar_end(rest));
-        rest = behind.strip_prefix(b",").unwrap_or(behind);
+        let (scalar, behind) = self.0.split_at(scalar_end(self.0));
+        self.0 = behind.strip_prefix(b",").unwrap_or(behind);
         Some(scalar)
-    })
+    }
 }
 
 fn scalar_end(bytes: &[u8]) -> usize {

@@ -5,6 +5,7 @@
 mod bench;
 mod demo;
 mod documents;
+mod enrich;
 mod explain;
 mod explain_event;
 #[cfg(unix)]

@@ -16,6 +16,7 @@ use sigmill_runtime::match_files::{
     match_files_with_windows,
 };
 
+use crate::enrichment::Enrichment;
 use crate::exit::{Exit, Failure, OrExit as _};
 use crate::match_output::{MatchFormat, MatchOutput};
 use crate::pipelines::PipelineArgs;
@@ -48,6 +49,10 @@ pub(crate) struct MatchArgs {
     /// A Confluent Sigma field-mapping file: names in rules to names in events.
     #[arg(long, value_name = "FILE")]
     field_mapping: Option<PathBuf>,
+    /// A properties file whose tables, joins and levels are used (sigmill.table.…, sigmill.join.…,
+    /// sigmill.level.…); other settings in it mean nothing here.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
     /// What to print: `line<TAB>rule id`, or a detection a line as the processor writes it.
     #[arg(long, value_enum, default_value_t = MatchFormat::Tsv)]
     format: MatchFormat,
@@ -86,6 +91,7 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
     let bar = progress::bytes(stored_bytes(&sources)?);
     let field_mapping = rule_set::load_field_mapping(args.field_mapping.as_ref())?;
     let pipelines = args.pipelines.load()?;
+    let enrichment = Enrichment::load(args.settings.as_deref())?;
     let rule_set = rule_set::load(
         &args.rules,
         field_mapping,
@@ -93,11 +99,13 @@ pub(crate) fn run(args: &MatchArgs) -> Result<Exit, Failure> {
         &args.time_field,
         args.strict,
         args.allow_backtracking_regex,
+        &enrichment.overlays(),
     )?;
     let windows = file_windows(args, &rule_set);
 
     let mut config = MatchFilesConfig::default();
     config.threads = args.threads.unwrap_or(config.threads);
+    config.joins = enrichment.joins(&rule_set);
     let output = MatchOutput::new(args.format, &args.time_field, &sources, &rule_set);
     let mut stdout = io::stdout().lock();
     let result = match_files_with_windows(

@@ -80,6 +80,7 @@ impl Ecs {
             put(out, format_args!(",\"partition\":{partition},\"offset\":{offset}}}"));
         }
         native::write_fields(out, extract);
+        native::write_joined(out, extract);
         native::write_correlation(out, extract);
         native::write_event(out, event);
         out.extend_from_slice(b"}}");

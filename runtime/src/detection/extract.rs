@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sigmill_parser::Level;
+
 /// What was taken from one event for one rule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extract {
@@ -11,6 +13,10 @@ pub struct Extract {
     pub fields: Vec<u8>,
     /// A JSON object: what a window found, for the detections of correlations and aggregations.
     pub correlation: Vec<u8>,
+    /// The members of a JSON array: what was joined to the event.
+    pub joined: Vec<u8>,
+    /// The level of this detection, where its context changes it, and the rule's own.
+    pub level: Option<(Level, Option<Level>)>,
 }
 
 impl Extract {
@@ -19,5 +25,7 @@ impl Extract {
         self.captures.clear();
         self.fields.clear();
         self.correlation.clear();
+        self.joined.clear();
+        self.level = None;
     }
 }

@@ -75,7 +75,21 @@ pub(super) fn write_extract(out: &mut Vec<u8>, extract: &Extract) {
         out.push(b'}');
     }
     write_fields(out, extract);
+    write_joined(out, extract);
     write_correlation(out, extract);
+}
+
+/// Writes what was joined to the event, and the rule's own level where that changed it.
+pub(super) fn write_joined(out: &mut Vec<u8>, extract: &Extract) {
+    if let Some((_, own)) = extract.level {
+        field(out, "ruleLevel", own.map_or("none", |level| level.as_str()));
+    }
+    if !extract.joined.is_empty() {
+        name_of(out, "joined");
+        out.push(b'[');
+        out.extend_from_slice(&extract.joined);
+        out.push(b']');
+    }
 }
 
 /// Writes the fields that the rule looks at.
