@@ -14,6 +14,7 @@ fn store(filter: RuleFilter) -> RuleStore {
         format: Format::Confluent13,
         output_topic: "out".into(),
         has_author_header: true,
+        overlays: Overlays::default(),
         input_topics: vec!["data".into(), "rules".into()],
     })
 }
