@@ -6,6 +6,7 @@
 //! a name of its own, and a write from a page of another origin is refused.
 
 mod access;
+mod api;
 mod http;
 mod legacy;
 mod prometheus;
@@ -91,7 +92,13 @@ impl Routes {
             _ => Kind::Read,
         };
         if let Err(refusal) = self.access.check(kind, request) {
-            return refusal;
+            return match path.starts_with(api::PREFIX) {
+                true => refusal.into_error_object(),
+                false => refusal,
+            };
+        }
+        if path.starts_with(api::PREFIX) {
+            return api::answer(self, request);
         }
         match (request.method.as_str(), path) {
             ("GET" | "HEAD", "/healthz") => self.health(),

@@ -402,7 +402,8 @@ impl Emitter {
                 self.counts.add(Metric::Detections, 1);
                 if record_timestamp > 0 {
                     let elapsed = now_us.saturating_sub(record_timestamp.saturating_mul(1000));
-                    self.latencies.record(Stage::Detection, u64::try_from(elapsed).unwrap_or(0));
+                    let elapsed = Duration::from_micros(u64::try_from(elapsed).unwrap_or(0));
+                    self.latencies.record(Stage::Detection, elapsed);
                 }
             }
             FlightKind::DeadLetter => self.counts.add(Metric::DeadLetters, 1),

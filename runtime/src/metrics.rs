@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sigmill_engine::Rejection;
 
 macro_rules! metrics {
-    ($($name:ident, $export:literal, $help:literal;)*) => {
+    ($($name:ident, $export:literal $([$label:literal = $value:literal])?, $help:literal;)*) => {
         /// A counter.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Metric { $(#[doc = $help] $name,)* }
@@ -17,9 +17,14 @@ macro_rules! metrics {
             /// Every counter.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// Its exported name.
+            /// The name of its exported family.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$name => $export,)* }
+            }
+
+            /// What tells it from others of its family: a label and its value.
+            pub fn label(self) -> Option<(&'static str, &'static str)> {
+                match self { $(Self::$name => [$(($label, $value))?].first().copied(),)* }
             }
 
             /// What it counts.
@@ -32,19 +37,19 @@ macro_rules! metrics {
 
 metrics! {
     Batches, "sigmill_batches_total", "Batches worked on.";
-    Records, "sigmill_records_total", "Records read from data topics.";
-    RecordBytes, "sigmill_record_bytes_total", "Bytes of their values.";
-    Tombstones, "sigmill_records_tombstone_total", "Records without a value, skipped.";
-    RejectedEmpty, "sigmill_records_rejected_empty_total", "Records refused: empty.";
-    RejectedNotAnObject, "sigmill_records_rejected_not_an_object_total", "Records refused: JSON, but not an object.";
-    RejectedNotJson, "sigmill_records_rejected_not_json_total", "Records refused: not JSON.";
-    RejectedNotUtf8, "sigmill_records_rejected_not_utf8_total", "Records refused: not UTF-8.";
-    RejectedTooDeep, "sigmill_records_rejected_too_deep_total", "Records refused: nested too deep.";
-    RejectedTooLong, "sigmill_records_rejected_too_long_total", "Records refused: too long.";
-    RejectedAvro, "sigmill_records_rejected_avro_total", "Records refused: not of an Avro schema that the registry has.";
-    RejectedOther, "sigmill_records_rejected_other_total", "Records refused for another reason.";
+    Records, "sigmill_records_consumed_total", "Records read from data topics.";
+    RecordBytes, "sigmill_records_consumed_bytes_total", "Bytes of their values.";
+    Tombstones, "sigmill_records_skipped_total"["reason" = "tombstone"], "Records without a value.";
+    RejectedEmpty, "sigmill_records_skipped_total"["reason" = "empty"], "Records refused: empty.";
+    RejectedNotAnObject, "sigmill_records_skipped_total"["reason" = "not_an_object"], "Records refused: JSON, but not an object.";
+    RejectedNotJson, "sigmill_records_skipped_total"["reason" = "not_json"], "Records refused: not JSON.";
+    RejectedNotUtf8, "sigmill_records_skipped_total"["reason" = "not_utf8"], "Records refused: not UTF-8.";
+    RejectedTooDeep, "sigmill_records_skipped_total"["reason" = "too_deep"], "Records refused: nested too deep.";
+    RejectedTooLong, "sigmill_records_skipped_total"["reason" = "too_long"], "Records refused: too long.";
+    RejectedAvro, "sigmill_records_skipped_total"["reason" = "avro"], "Records refused: not of an Avro schema that the registry has.";
+    RejectedOther, "sigmill_records_skipped_total"["reason" = "other"], "Records refused for another reason.";
     Matches, "sigmill_matches_total", "Rules that matched a record.";
-    Detections, "sigmill_detections_total", "Detections acknowledged by the brokers.";
+    Detections, "sigmill_detections_produced_total", "Detections acknowledged by the brokers.";
     DetectionsRetried, "sigmill_detections_retried_total", "Detections sent again after a failure.";
     DetectionsRerouted, "sigmill_detections_rerouted_total", "Detections sent to the default output topic, their own being unusable.";
     DetectionsFailed, "sigmill_detections_failed_total", "Detections that can never be produced.";
@@ -71,8 +76,8 @@ metrics! {
     WindowMatchesUnruled, "sigmill_window_records_unruled_total", "Records of matches whose rules did not come in time.";
     WindowMatchesIncomplete, "sigmill_window_matches_incomplete_total", "Matches without a value of the group, or none to count.";
     WindowDetections, "sigmill_window_detections_total", "Detections of aggregations, before their acknowledgement.";
-    WindowGroupsEvicted, "sigmill_window_groups_evicted_total", "Groups that made room for others.";
-    WindowEntriesEvicted, "sigmill_window_entries_evicted_total", "Entries that made room for others in their group.";
+    WindowGroupsEvicted, "sigmill_windows_evicted_total"["reason" = "groups"], "Groups that made room for others.";
+    WindowEntriesEvicted, "sigmill_windows_evicted_total"["reason" = "entries"], "Entries that made room for others in their group.";
     RegexSearchesGivenUp, "sigmill_regex_searches_given_up_total", "Searches for regular expressions that reached their bound, and so found nothing.";
     RuleRecords, "sigmill_rule_records_total", "Records read from the rules topic.";
     RuleProblems, "sigmill_rule_problems_total", "Rule records that did not load.";
@@ -210,7 +215,7 @@ mod tests {
         ] {
             let metric = Metric::from(rejection);
             assert_eq!(counts.get(metric), 0);
-            assert!(metric.name().contains(rejection.as_str()));
+            assert_eq!(metric.label(), Some(("reason", rejection.as_str())));
             counts.add(metric, 1);
         }
         assert_eq!(counts.rejected(), 6);
@@ -223,7 +228,9 @@ mod tests {
         let page = std::fs::read_to_string(path).unwrap();
         let mut table = String::from("| counter | counts |\n|---|---|\n");
         for metric in Metric::ALL {
-            table += &format!("| `{}` | {} |\n", metric.name(), metric.help());
+            let label = metric.label().map(|(name, value)| format!("{{{name}=\"{value}\"}}"));
+            let (name, label) = (metric.name(), label.unwrap_or_default());
+            table += &format!("| `{name}{label}` | {} |\n", metric.help());
         }
         let (begin, end) = ("<!-- table: begin -->\n", "<!-- table: end -->");
         let (head, rest) = page.split_once(begin).unwrap();
@@ -237,8 +244,10 @@ mod tests {
 
     #[test]
     fn names_are_well_formed_and_there_once() {
-        let mut names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
-        assert!(names.iter().all(|name| name.starts_with("sigmill_") && name.ends_with("_total")));
+        let mut names: Vec<_> =
+            Metric::ALL.iter().map(|metric| (metric.name(), metric.label())).collect();
+        let is_named = |name: &str| name.starts_with("sigmill_") && name.ends_with("_total");
+        assert!(names.iter().all(|(name, _)| is_named(name)));
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), METRIC_COUNT);

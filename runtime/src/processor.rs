@@ -114,6 +114,7 @@ impl Processor {
             rules: Arc::clone(&rules),
             workers: Vec::new(),
             other_counts: vec![reader_counts],
+            parts: Vec::new(),
         };
         let mut workers = Vec::with_capacity(settings.worker_count);
         for (index, core) in cores(settings.worker_count).into_iter().enumerate() {

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use crate::latency::{Latencies, SharedLatencies, Stage, Summary};
 use crate::metrics::{Counts, SharedCounts};
 use crate::rule_store::{RuleProblem, RuleSet};
+use crate::show::Show;
 
 /// What the processor did so far.
 #[derive(Debug, Clone)]
@@ -51,17 +52,23 @@ pub(crate) struct View {
     pub(crate) workers: Vec<WorkerView>,
     /// Of the reader of rules.
     pub(crate) other_counts: Vec<Arc<SharedCounts>>,
+    /// Parts that show themselves.
+    pub(crate) parts: Vec<Arc<dyn Show>>,
 }
 
 impl View {
+    /// The values of all workers.
+    pub(crate) fn latencies(&self) -> Latencies {
+        let mut latencies = Latencies::default();
+        self.workers.iter().for_each(|worker| worker.latencies.add_to(&mut latencies));
+        latencies
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         let mut counts = Counts::default();
-        let mut latencies = Latencies::default();
-        for worker in &self.workers {
-            counts.merge(&worker.counts.read());
-            worker.latencies.add_to(&mut latencies);
-        }
+        self.workers.iter().for_each(|worker| counts.merge(&worker.counts.read()));
         self.other_counts.iter().for_each(|other| counts.merge(&other.read()));
+        let latencies = self.latencies();
         let rules = self.rules.load();
         let partitions = |worker: &WorkerView| worker.partition_count.load(Ordering::Relaxed);
         Snapshot {

@@ -315,8 +315,7 @@ impl<'a> Worker<'a> {
         let mut emitter = self.context.emitter();
         emitter.flush_matches(false);
         emitter.counts.add(Metric::Batches, 1);
-        let elapsed = u64::try_from(begin.elapsed().as_micros()).unwrap_or(u64::MAX);
-        emitter.latencies.record(Stage::Batch, elapsed);
+        emitter.latencies.record(Stage::Batch, begin.elapsed());
         Ok(())
     }
 

@@ -134,11 +134,11 @@ fn health_and_metrics_are_told() {
     let (status, metrics) = get(address, "/metrics");
     assert_eq!(status, 200);
     for line in [
-        "sigmill_records_total 1",
-        "sigmill_detections_total 1",
+        "sigmill_records_consumed_total 1",
+        "sigmill_detections_produced_total 1",
         "sigmill_rules 1",
-        "# TYPE sigmill_records_total counter",
-        "sigmill_detection_latency_microseconds_count 1",
+        "# TYPE sigmill_records_consumed_total counter",
+        "sigmill_event_latency_seconds_count 1",
     ] {
         assert!(metrics.lines().any(|found| found == line), "no `{line}` in {metrics}");
     }

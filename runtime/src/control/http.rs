@@ -25,6 +25,8 @@ pub(super) struct Request {
     pub(super) method: String,
     /// Unescaped, without the query.
     pub(super) path: String,
+    /// Unescaped names and values.
+    query: Vec<(String, String)>,
     /// Names in lower case.
     headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
@@ -33,6 +35,11 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The first value of that name in the query.
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     #[cfg(test)]
@@ -67,6 +74,23 @@ impl Response {
     pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
         self.headers.push((name, value.to_owned()));
         self
+    }
+
+    /// As an error object, for who reads JSON.
+    pub(super) fn into_error_object(self) -> Self {
+        let code = match self.status {
+            400 => "bad_request",
+            401 => "unauthorized",
+            403 => "forbidden",
+            411 => "length_required",
+            413 | 431 => "too_large",
+            _ => "error",
+        };
+        let message = String::from_utf8_lossy(&self.body);
+        let mut object = super::api::error(self.status, code, message.trim());
+        let others = self.headers.into_iter().filter(|(name, _)| *name != "Content-Type");
+        object.headers.extend(others);
+        object
     }
 
     fn write(&self, stream: &mut TcpStream, has_body: bool) -> io::Result<()> {
@@ -208,13 +232,21 @@ fn head(text: &str) -> Option<Request> {
     if first.next().is_some() || !version.starts_with("HTTP/1.") || !target.starts_with('/') {
         return None;
     }
-    let path = target.split(['?', '#']).next().unwrap_or_default();
+    let target = target.split('#').next().unwrap_or_default();
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut pairs = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        // In queries a plus is a blank.
+        pairs.push((unescape(&name.replace('+', " "))?, unescape(&value.replace('+', " "))?));
+    }
     let mut headers = Vec::new();
     for line in lines {
         let (name, value) = line.split_once(':')?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    Some(Request { method: method.to_owned(), path: unescape(path)?, headers, body: Vec::new() })
+    let (method, path) = (method.to_owned(), unescape(path)?);
+    Some(Request { method, path, query: pairs, headers, body: Vec::new() })
 }
 
 /// `%20` → a blank.
@@ -241,8 +273,11 @@ mod tests {
     #[test]
     fn heads_are_read() {
         let request =
-            head("GET /sigmaRule/A%20%C3%A4?x=1 HTTP/1.1\r\nHost: a:1\r\nX-Y:  z ").unwrap();
+            head("GET /sigmaRule/A%20%C3%A4?x=1&y=a+b%2B&z HTTP/1.1\r\nHost: a:1\r\nX-Y:  z ")
+                .unwrap();
         assert_eq!(request.path, "/sigmaRule/A ä");
+        let query = ["x", "y", "z", "w"].map(|name| request.query(name));
+        assert_eq!(query, [Some("1"), Some("a b+"), Some(""), None]);
         assert_eq!((request.header("host"), request.header("x-y")), (Some("a:1"), Some("z")));
         for bad in [
             "",
@@ -250,6 +285,7 @@ mod tests {
             "GET / SPDY/3",
             "GET x HTTP/1.1",
             "GET /%zz HTTP/1.1",
+            "GET /?%zz HTTP/1.1",
             "GET /%+1 HTTP/1.1 x",
             "GET / HTTP/1.1\r\nnonsense",
         ] {

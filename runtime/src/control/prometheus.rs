@@ -1,22 +1,28 @@
-//! The counters in Prometheus' text format.
+//! What `/metrics` says: counters, gauges and histograms of the processor and of its parts.
 
-use std::fmt::Write as _;
-
+use crate::exposition::Exposition;
+use crate::latency::{Latencies, Stage};
 use crate::metrics::Metric;
 use crate::view::View;
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// Upper bounds for the time of one record, in seconds.
+const RECORD_BOUNDS: &[f64] =
+    &[5e-7, 1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 1e-1];
+/// The same for what takes longer.
+const BOUNDS: &[f64] = &[
+    1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 1e-1, 2.5e-1, 5e-1, 1.0, 2.5, 5.0,
+    10.0, 30.0, 60.0,
+];
+
 /// What the processor did so far, and how it stands.
 pub(super) fn text(view: &View) -> String {
+    let mut out = Exposition::default();
     let snapshot = view.snapshot();
-    let mut out = String::new();
-    // Writing to a text cannot fail.
-    let mut put = |name: &str, kind: &str, help: &str, value: u64| {
-        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
-    };
     for metric in Metric::ALL {
-        put(metric.name(), "counter", metric.help(), snapshot.counts.get(*metric));
+        let label = metric.label();
+        out.counter(metric.name(), metric.help(), label.as_slice(), snapshot.counts.get(*metric));
     }
     for (name, help, value) in [
         ("sigmill_rules", "Rules in force.", snapshot.rule_count as u64),
@@ -25,31 +31,21 @@ pub(super) fn text(view: &View) -> String {
         ("sigmill_workers", "Workers that run.", snapshot.worker_count as u64),
         ("sigmill_partitions", "Partitions that they read.", snapshot.partition_count as u64),
     ] {
-        put(name, "gauge", help, value);
+        out.gauge(name, help, &[], value);
     }
-    for (name, help, summary) in [
-        (
-            "sigmill_batch_latency_microseconds",
-            "Matching and sending a batch.",
-            snapshot.batch_latency,
-        ),
-        (
-            "sigmill_detection_latency_microseconds",
-            "From a record's timestamp to the acknowledgement of its detection.",
-            snapshot.detection_latency,
-        ),
-    ] {
-        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} summary\n");
-        for (quantile, value) in [
-            ("0.5", summary.p50_us),
-            ("0.9", summary.p90_us),
-            ("0.99", summary.p99_us),
-            ("0.999", summary.p999_us),
-            ("1", summary.max_us),
-        ] {
-            let _ = writeln!(out, "{name}{{quantile=\"{quantile}\"}} {value}");
-        }
-        let _ = writeln!(out, "{name}_count {}", summary.count);
+    latencies(&mut out, &view.latencies());
+    view.parts.iter().for_each(|part| part.metrics(&mut out));
+    out.finish()
+}
+
+fn latencies(out: &mut Exposition, latencies: &Latencies) {
+    for stage in Stage::ALL {
+        let (name, bounds) = match stage {
+            Stage::Record => ("sigmill_record_match_duration_seconds", RECORD_BOUNDS),
+            Stage::Polled => ("sigmill_poll_latency_seconds", BOUNDS),
+            Stage::Batch => ("sigmill_batch_duration_seconds", BOUNDS),
+            Stage::Detection => ("sigmill_event_latency_seconds", BOUNDS),
+        };
+        out.histogram(name, stage.help(), &[], &latencies.buckets(stage, bounds));
     }
-    out
 }

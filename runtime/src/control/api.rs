@@ -1,0 +1,66 @@
+//! `/api/v1/…`: the processor as JSON. `docs/reference/http-api.md` has the shapes.
+//!
+//! Names end with their unit, times are milliseconds since 1970, what is not known is null. Every error is
+//! an object too: `{"error": {"status": 404, "code": "not_found", "message": "…"}}`.
+
+mod rules;
+mod status;
+
+use serde_json::{Value, json};
+
+use super::Routes;
+use super::http::{Request, Response};
+
+/// Where all paths of the interface begin.
+pub(super) const PREFIX: &str = "/api/";
+const ROOT: &str = "/api/v1";
+
+/// Answers a request that may pass.
+pub(super) fn answer(routes: &Routes, request: &Request) -> Response {
+    let path = request.path.strip_prefix(ROOT).unwrap_or_default().trim_end_matches('/');
+    let is_known = path.is_empty()
+        || matches!(path, "/status" | "/rules")
+        || path.strip_prefix("/rules/").is_some_and(|name| !name.is_empty());
+    if !is_known {
+        return error(404, "not_found", "there is nothing here; GET /api/v1 lists what there is");
+    }
+    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+        return error(405, "method_not_allowed", "use GET").with("Allow", "GET, HEAD");
+    }
+    match path {
+        "" => whole(&index()),
+        "/status" => whole(&status::status(routes)),
+        "/rules" => rules::list(routes, request),
+        path => rules::one(routes, path.trim_start_matches("/rules/")),
+    }
+}
+
+fn index() -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "paths": ["/api/v1/status", "/api/v1/rules", "/api/v1/rules/{id or key}"],
+    })
+}
+
+fn whole(value: &Value) -> Response {
+    Response::json(200, value.to_string())
+}
+
+/// An error object.
+pub(super) fn error(status: u16, code: &str, message: &str) -> Response {
+    let object = json!({"error": {"status": status, "code": code, "message": message}});
+    Response::json(status, object.to_string())
+}
+
+/// A whole number in the query. `Err`: it is there and is none, or out of bounds.
+fn number(request: &Request, name: &str, default: usize, max: usize) -> Result<usize, Response> {
+    let Some(value) = request.query(name) else { return Ok(default) };
+    match value.parse::<usize>() {
+        Ok(number) if number <= max => Ok(number),
+        _ => Err(error(
+            400,
+            "bad_parameter",
+            &format!("{name} = `{value}`: expected a whole number from 0 to {max}"),
+        )),
+    }
+}

@@ -1,0 +1,225 @@
+//! `/api/v1/rules`: each rule of the rules topic, and how it stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use sigmill_codegen::RuleDocument;
+use sigmill_parser::Level;
+
+use crate::detection::RulePosition;
+use crate::rule_store::{ActiveRule, Outcome, RuleProblem, RuleSet};
+use crate::show::RuleTrouble;
+use crate::view::View;
+
+use super::super::Routes;
+use super::super::http::{Request, Response};
+use super::{error, number, whole};
+
+/// Rules in an answer that asks for no number, and the most there may be.
+const LISTED: usize = 500;
+const LISTED_MAX: usize = 10_000;
+
+/// How a rule stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// It does what it says.
+    InForce,
+    /// An older version is in force, since the latest does not load.
+    Stale,
+    /// It is in force but makes more detections than it may.
+    Throttled,
+    /// It is in force, but something else is wrong with it.
+    Failing,
+    /// It does not load.
+    Failed,
+    /// Filters or pipelines leave it out.
+    LeftOut,
+}
+
+impl State {
+    const ALL: [Self; 6] =
+        [Self::InForce, Self::Stale, Self::Throttled, Self::Failing, Self::Failed, Self::LeftOut];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::InForce => "in_force",
+            Self::Stale => "stale",
+            Self::Throttled => "throttled",
+            Self::Failing => "failing",
+            Self::Failed => "failed",
+            Self::LeftOut => "left_out",
+        }
+    }
+}
+
+struct Entry {
+    state: State,
+    /// What a search looks at, in lower case.
+    text: String,
+    shown: Value,
+}
+
+/// Rules, filtered by `state` and `q`, from `offset` on, `limit` of them.
+pub(super) fn list(routes: &Routes, request: &Request) -> Response {
+    let numbers = number(request, "limit", LISTED, LISTED_MAX)
+        .and_then(|limit| Ok((limit, number(request, "offset", 0, usize::MAX)?)));
+    let (limit, offset) = match numbers {
+        Ok(numbers) => numbers,
+        Err(refusal) => return refusal,
+    };
+    let wanted = request.query("state");
+    let state = wanted.and_then(|name| State::ALL.into_iter().find(|one| one.as_str() == name));
+    if let (Some(wanted), None) = (wanted, state) {
+        let known = State::ALL.map(State::as_str).join(", ");
+        let message = format!("state = `{wanted}`: expected one of {known}");
+        return error(400, "bad_parameter", &message);
+    }
+    let searched = request.query("q").unwrap_or_default().to_lowercase();
+    let rules = routes.view.rules.load_full();
+    let all = entries(&routes.view, &rules);
+    let count = |state: State| all.iter().filter(|entry| entry.state == state).count();
+    let counts: serde_json::Map<String, Value> = State::ALL
+        .into_iter()
+        .map(|state| (state.as_str().to_owned(), count(state).into()))
+        .collect();
+    let found: Vec<Value> = all
+        .into_iter()
+        .filter(|entry| state.is_none_or(|state| state == entry.state))
+        .filter(|entry| searched.is_empty() || entry.text.contains(&searched))
+        .map(|entry| entry.shown)
+        .collect();
+    let total = found.len();
+    let page: Vec<Value> = found.into_iter().skip(offset).take(limit).collect();
+    whole(&json!({
+        "generation": rules.generation,
+        "counts": counts,
+        "total": total,
+        "offset": offset,
+        "rules": page,
+    }))
+}
+
+/// The rules of an id or, if there are none, of a key of the rules topic.
+pub(super) fn one(routes: &Routes, name: &str) -> Response {
+    let rules = routes.view.rules.load_full();
+    let all = entries(&routes.view, &rules);
+    for field in ["id", "key"] {
+        let is_meant = |entry: &&Entry| entry.shown[field].as_str() == Some(name);
+        let found: Vec<&Value> = all.iter().filter(is_meant).map(|entry| &entry.shown).collect();
+        if !found.is_empty() {
+            return whole(&json!({"generation": rules.generation, "rules": found}));
+        }
+    }
+    error(404, "unknown_rule", &format!("no rule has the id or the key `{name}`"))
+}
+
+fn entries(view: &View, rules: &RuleSet) -> Vec<Entry> {
+    let mut problems: BTreeMap<&str, &RuleProblem> = BTreeMap::new();
+    for problem in &rules.problems {
+        problems.entry(&problem.key).or_insert(problem);
+    }
+    let mut entries = Vec::with_capacity(rules.rules.len());
+    let mut seen = BTreeSet::new();
+    for rule in &rules.rules {
+        seen.insert(rule.key.as_str());
+        let problem = problems.get(rule.key.as_str()).copied();
+        entries.push(active(view, rule, problem));
+    }
+    for key in rules.records.keys().filter(|key| !seen.contains(key.as_str())) {
+        let problem = problems.get(key.as_str()).copied();
+        entries.push(absent(rules, key, problem));
+    }
+    entries
+}
+
+fn active(view: &View, rule: &ActiveRule, problem: Option<&RuleProblem>) -> Entry {
+    let trouble = view.parts.iter().find_map(|part| part.trouble(rule));
+    let state = match (&trouble, problem) {
+        (Some(RuleTrouble::Throttled { .. }), _) => State::Throttled,
+        (Some(RuleTrouble::Failing(_)), _) => State::Failing,
+        (None, Some(problem)) => match problem.outcome {
+            Outcome::Loaded => State::InForce,
+            Outcome::LastGoodKept => State::Stale,
+            Outcome::NotLoaded => State::Failing,
+        },
+        (None, None) => State::InForce,
+    };
+    let (kind, level) = kind_and_level(&rule.document);
+    let (suppressed, reason) = match trouble {
+        Some(RuleTrouble::Throttled { suppressed }) => (Some(suppressed), None),
+        Some(RuleTrouble::Failing(reason)) => (None, Some(reason)),
+        None => (None, None),
+    };
+    let position = match &rule.position {
+        RulePosition::Record { topic, partition, offset } => {
+            json!({"topic": topic, "partition": partition, "offset": offset})
+        }
+        RulePosition::File { .. } => Value::Null,
+    };
+    let shown = json!({
+        "key": rule.key,
+        "title": rule.title(),
+        "id": rule.document.id(),
+        "kind": kind,
+        "level": level.map(Level::as_str),
+        "state": state.as_str(),
+        "reason": reason,
+        "suppressed_detections": suppressed,
+        "hash": rule.hash,
+        "output_topic": rule.output_topic,
+        "position": position,
+        "problem": problem.map(shown_problem),
+    });
+    Entry { state, text: text(&rule.key, rule.title(), rule.document.id()), shown }
+}
+
+/// A key of the topic of which nothing is in force.
+fn absent(rules: &RuleSet, key: &str, problem: Option<&RuleProblem>) -> Entry {
+    let dropped = rules.dropped.iter().find(|dropped| dropped.title == key);
+    let (state, reason) = match (problem, dropped) {
+        (Some(_), _) => (State::Failed, None),
+        (None, Some(dropped)) => {
+            let reason = format!("no pipeline has a condition for {}", dropped.logsource);
+            (State::LeftOut, Some(reason))
+        }
+        (None, None) => (State::LeftOut, Some("the rule filters leave it out".to_owned())),
+    };
+    let shown = json!({
+        "key": key,
+        "title": Value::Null,
+        "id": Value::Null,
+        "kind": Value::Null,
+        "level": Value::Null,
+        "state": state.as_str(),
+        "reason": reason,
+        "suppressed_detections": Value::Null,
+        "hash": Value::Null,
+        "output_topic": Value::Null,
+        "position": Value::Null,
+        "problem": problem.map(shown_problem),
+    });
+    Entry { state, text: text(key, "", None), shown }
+}
+
+fn text(key: &str, title: &str, id: Option<&str>) -> String {
+    format!("{key}\n{title}\n{}", id.unwrap_or_default()).to_lowercase()
+}
+
+fn shown_problem(problem: &RuleProblem) -> Value {
+    json!({
+        "findings": problem.findings,
+        "topic": problem.topic,
+        "partition": problem.partition,
+        "offset": problem.offset,
+    })
+}
+
+fn kind_and_level(document: &RuleDocument) -> (&'static str, Option<Level>) {
+    match document {
+        RuleDocument::Rule(rule) => ("rule", rule.level.as_ref().map(|level| level.node)),
+        RuleDocument::Correlation(rule) => {
+            ("correlation", rule.level.as_ref().map(|level| level.node))
+        }
+        RuleDocument::Filter(_) => ("filter", None),
+    }
+}
