@@ -11,13 +11,16 @@
 
 mod files;
 mod joins;
+mod keeper;
 mod levels;
 mod rows;
 mod settings;
 mod tables;
+mod topics;
 
 pub use files::{FileTable, LoadError, Loaded};
 pub use joins::{JoinCounts, JoinPlan, Joiner};
+pub(crate) use keeper::{Enrichment, TableKeeper};
 pub use levels::{LevelChange, LevelEffect, LevelMap};
 pub use rows::{ReadError, RowCounts, RowFormat, RowProblem};
 pub use settings::{

@@ -79,6 +79,11 @@ metrics! {
     WindowGroupsEvicted, "sigmill_windows_evicted_total"["reason" = "groups"], "Groups that made room for others.";
     WindowEntriesEvicted, "sigmill_windows_evicted_total"["reason" = "entries"], "Entries that made room for others in their group.";
     RegexSearchesGivenUp, "sigmill_regex_searches_given_up_total", "Searches for regular expressions that reached their bound, and so found nothing.";
+    TableRecords, "sigmill_table_records_total", "Records read from the topics of tables.";
+    TableRowsBad, "sigmill_table_rows_bad_total", "Rows of tables that did not load; what was there before stays.";
+    TableVersions, "sigmill_table_versions_total", "Versions of tables put in force after the start.";
+    JoinLookUps, "sigmill_join_look_ups_total", "Values looked up in tables.";
+    JoinHits, "sigmill_join_hits_total", "Joins that found a row.";
     RuleRecords, "sigmill_rule_records_total", "Records read from the rules topic.";
     RuleProblems, "sigmill_rule_problems_total", "Rule records that did not load.";
     RuleSets, "sigmill_rule_sets_total", "Rule sets put in force.";

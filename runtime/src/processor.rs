@@ -20,6 +20,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::{Admin, TopicSpec};
 use crate::control::Control;
+use crate::enrich::TableKeeper;
 use crate::instances::Instances;
 use crate::metrics::{Metric, SharedCounts};
 use crate::rule_store::RuleSet;
@@ -55,6 +56,7 @@ pub struct Processor {
     workers: Vec<JoinHandle<()>>,
     /// These are there until the stop.
     reader: Option<RulesReader>,
+    keeper: Option<TableKeeper>,
     purge: Option<Purge>,
     instances: Option<Instances>,
     control: Option<Control>,
@@ -86,12 +88,17 @@ impl Processor {
         }
         let rules = Arc::new(ArcSwap::from_pointee(RuleSet::default()));
         let reader_counts = Arc::new(SharedCounts::default());
+        let keeper = TableKeeper::start(&settings, &reader_counts, &shutdown)
+            .inspect_err(|_| shutdown.ask())?;
+        let enrichment = keeper.as_ref().map(|keeper| Arc::clone(&keeper.enrichment));
+        let overlays = enrichment.as_ref().map(|one| one.settings.overlays(&one.columns));
         let reader = RulesReader::start(RulesReaderContext {
             settings: Arc::clone(&settings),
             rules: Arc::clone(&rules),
             counts: Arc::clone(&reader_counts),
             shutdown: shutdown.clone(),
             makes_topics: true,
+            overlays: overlays.unwrap_or_default(),
         })?;
         if let Err(error) = reader.wait_ready(&shutdown) {
             shutdown.ask();
@@ -125,6 +132,7 @@ impl Processor {
                 view: worker.clone(),
                 shutdown: shutdown.clone(),
                 exchange: Arc::clone(&exchange),
+                enrichment: enrichment.clone(),
             };
             view.workers.push(worker);
             workers.push(start_worker(index, core, shared).inspect_err(|_| shutdown.ask())?);
@@ -151,6 +159,7 @@ impl Processor {
             view,
             workers,
             reader: Some(reader),
+            keeper,
             purge,
             instances,
             control,
@@ -184,6 +193,9 @@ impl Processor {
             if let Some(reader) = self.reader.take() {
                 reader.join();
             }
+            if let Some(keeper) = self.keeper.take() {
+                keeper.join();
+            }
             if let Some(purge) = self.purge.take() {
                 purge.join();
             }
@@ -205,6 +217,7 @@ impl Processor {
 
     fn is_busy(&self) -> bool {
         self.reader.as_ref().is_some_and(|reader| !reader.is_finished())
+            || self.keeper.as_ref().is_some_and(|keeper| !keeper.is_finished())
             || self.workers.iter().any(|worker| !worker.is_finished())
             || self.purge.as_ref().is_some_and(|purge| !purge.is_finished())
             || self.instances.as_ref().is_some_and(|instances| !instances.is_finished())

@@ -160,6 +160,7 @@ impl From<&Settings> for RuleStoreConfig {
         input_topics.push(settings.rules_topic.clone());
         input_topics.extend(settings.instances_topic.clone());
         input_topics.push(settings.matches_topic());
+        input_topics.extend(settings.enrich.topics().map(str::to_owned));
         Self {
             topic: settings.rules_topic.clone(),
             filter: settings.rule_filter.clone(),

@@ -16,6 +16,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
+use sigmill_codegen::Overlays;
 use tracing::{debug, error, info, warn};
 
 use crate::admin::{Admin, TopicSpec};
@@ -51,6 +52,8 @@ pub(crate) struct RulesReaderContext {
     pub shutdown: Shutdown,
     /// Whether the topics that rules name as their own are made.
     pub makes_topics: bool,
+    /// What is joined to records.
+    pub overlays: Overlays,
 }
 
 /// The reader's thread.
@@ -147,7 +150,9 @@ impl Follower {
             .create_with_context(LogContext(ClientLog::new("rules")))
             .map_err(|error| RunError::Client { client: "rules", error })?;
         let admin = Admin::new(&settings.kafka, settings.replication_factor)?;
-        let store = RuleStore::new(RuleStoreConfig::from(&**settings));
+        let config = RuleStoreConfig::from(&**settings);
+        let overlays = context.overlays.clone();
+        let store = RuleStore::new(RuleStoreConfig { overlays, ..config });
         Ok(Self {
             consumer,
             admin,

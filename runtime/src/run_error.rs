@@ -3,6 +3,7 @@
 use rdkafka::error::KafkaError;
 
 use crate::avro::registry::RegistryError;
+use crate::enrich::LoadError;
 
 /// Why the processor does not run.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +71,9 @@ pub enum RunError {
         #[source]
         error: RegistryError,
     },
+    /// A table for joins cannot be loaded.
+    #[error("cannot load a table")]
+    Table(#[from] LoadError),
     /// A producer or consumer cannot go on.
     #[error("the Kafka client cannot go on: {0}")]
     Fatal(String),

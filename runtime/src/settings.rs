@@ -20,6 +20,7 @@ use sigmill_parser::{FieldMapping, JsonPath, Level, Pipelines};
 
 use crate::avro::registry::Registry;
 use crate::detection::{Format, OutputSchemas};
+use crate::enrich::{self, EnrichSettings};
 use crate::pipeline_files::{self, LoadedPipelines};
 use crate::properties::{Entry, Properties};
 use kafka::KafkaSettings;
@@ -150,6 +151,8 @@ pub struct Settings {
     pub rules_debounce: Duration,
     pub start_timeout: Duration,
     pub stop_timeout: Duration,
+    /// Tables, joins and levels.
+    pub enrich: EnrichSettings,
     /// What the Kafka clients are given.
     pub kafka: KafkaSettings,
     /// What is written in the file and may be shown to anybody: by an allow-list of names.
@@ -252,6 +255,7 @@ impl Settings {
         let rules_debounce = reader.milliseconds("sigmill.rules.debounce.ms", 0);
         let start_timeout = reader.milliseconds("sigmill.start.timeout.ms", 1);
         let stop_timeout = reader.milliseconds("sigmill.stop.timeout.ms", 1);
+        let enrich = EnrichSettings::read(properties, &mut reader.problems);
         let is_read = |name: &str| {
             is_own(name)
                 || registry::is_own(name) && (data_registry.is_some() || output_schemas.is_some())
@@ -299,6 +303,7 @@ impl Settings {
             rules_debounce,
             start_timeout,
             stop_timeout,
+            enrich,
             kafka,
             shown: shown(properties),
             warnings: reader.warnings,
@@ -312,7 +317,8 @@ impl Settings {
 
     /// Whether a topic is one that the processor reads: nothing may be written to it.
     pub fn is_input(&self, topic: &str) -> bool {
-        topic == self.rules_topic
+        self.enrich.topics().any(|table| table == topic)
+            || topic == self.rules_topic
             || topic == self.matches_topic()
             || self.instances_topic.as_deref() == Some(topic)
             || self.data_topics.iter().any(|data| data == topic)
@@ -350,7 +356,9 @@ fn shown(properties: &Properties) -> Vec<(String, String)> {
 }
 
 fn is_own(name: &str) -> bool {
-    name == "bootstrap.server" || table::KEYS.iter().any(|key| key.name == name)
+    enrich::is_own(name)
+        || name == "bootstrap.server"
+        || table::KEYS.iter().any(|key| key.name == name)
 }
 
 /// Reads single settings and gathers what is wrong.

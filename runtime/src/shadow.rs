@@ -32,6 +32,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use sigmill_codegen::Overlays;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, TopicSpec};
@@ -201,6 +202,8 @@ impl Watcher {
             counts: Arc::<SharedCounts>::default(),
             shutdown: shutdown.clone(),
             makes_topics: false,
+            // What the JVM processor does not know of is not compared.
+            overlays: Overlays::default(),
         })?;
         if let Err(error) = reader.wait_ready(shutdown) {
             shutdown.ask();

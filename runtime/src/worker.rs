@@ -10,6 +10,7 @@
 
 mod callbacks;
 mod ending;
+mod joining;
 mod pausing;
 mod records;
 mod rewinding;
@@ -25,11 +26,13 @@ use sigmill_engine::{Matcher, MatcherConfig, RuleId};
 use tracing::{debug, info, warn};
 
 pub(crate) use self::callbacks::WorkerContext;
+use self::joining::Joining;
 use crate::avro::Decoder;
 use crate::batch::{BatchRecord, Poller};
 use crate::client;
 use crate::clock;
 use crate::detection::Extract;
+use crate::enrich::Enrichment;
 use crate::latency::Stage;
 use crate::metrics::Metric;
 use crate::rate_limit::RateLimit;
@@ -67,6 +70,8 @@ pub struct WorkerShared {
     pub shutdown: Shutdown,
     /// The topic of matches that feed windows.
     pub(crate) exchange: Arc<Exchange>,
+    /// What is joined to records.
+    pub(crate) enrichment: Option<Arc<Enrichment>>,
 }
 
 /// Runs a worker on this thread until a stop is asked for.
@@ -109,6 +114,8 @@ struct Worker<'a> {
     context: &'a WorkerContext,
     rules: Arc<RuleSet>,
     matcher: Matcher,
+    /// Where something is joined to records.
+    joining: Option<Joining<'a>>,
     /// Where records are Avro.
     avro: Option<Box<Decoder>>,
     poller: Poller,
@@ -150,6 +157,7 @@ impl<'a> Worker<'a> {
             context,
             matcher: Matcher::new(Arc::clone(&rules.plan), config),
             rules,
+            joining: shared.enrichment.as_deref().map(Joining::new),
             avro: shared.settings.data_registry.as_ref().map(|registry| {
                 Box::new(Decoder::new(Arc::clone(registry), shared.settings.record_bytes_max))
             }),
@@ -191,6 +199,9 @@ impl<'a> Worker<'a> {
 
     fn put_in_force(&mut self, rules: Arc<RuleSet>) {
         self.matcher.set_plan(Arc::clone(&rules.plan));
+        if let Some(joining) = &mut self.joining {
+            joining.take_rules(&rules);
+        }
         self.window_rules =
             Arc::new(WindowRules::new(&rules, &rules::config(&self.shared.settings)));
         self.rules = rules;
@@ -297,6 +308,9 @@ impl<'a> Worker<'a> {
         }
         let begin = Instant::now();
         self.now = clock::now_ms();
+        if let Some(joining) = &mut self.joining {
+            joining.take_tables();
+        }
         let batch = std::mem::take(&mut self.batch);
         for record in &batch {
             if !self.context.emitter().is_ready() {
@@ -316,6 +330,9 @@ impl<'a> Worker<'a> {
         emitter.flush_matches(false);
         emitter.counts.add(Metric::Batches, 1);
         emitter.latencies.record(Stage::Batch, begin.elapsed());
+        if let Some(joining) = &mut self.joining {
+            joining.count(&mut emitter.counts);
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ mod bed;
 mod control;
 mod correlations;
 mod crash;
+mod enrich;
 mod fault_suite;
 mod faults;
 mod instances;

@@ -64,7 +64,7 @@ impl FileTable {
     /// # Errors
     /// It cannot be read, or has not the form that it should have. It is tried again when it has changed.
     pub fn load(&mut self) -> Result<Option<Loaded>, LoadError> {
-        let TableSource::File(path) = &self.settings.source;
+        let TableSource::File(path) = &self.settings.source else { return Ok(None) };
         let failed =
             |source| LoadError { table: self.settings.name.clone(), path: path.clone(), source };
         let stamp = match stamp(path) {

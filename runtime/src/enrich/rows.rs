@@ -387,7 +387,7 @@ fn misp_key<'v>(kind: &str, value: &'v str, wanted: MatchKind) -> Option<&'v str
 }
 
 /// A member of an object: of just that name, or nested at dots.
-fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+pub(super) fn member<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     if let Some(found) = value.get(name) {
         return Some(found);
     }
@@ -428,7 +428,7 @@ fn push_column(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-fn columns_of(value: &Value, settings: &TableSettings) -> Vec<Vec<u8>> {
+pub(super) fn columns_of(value: &Value, settings: &TableSettings) -> Vec<Vec<u8>> {
     let named = settings.columns.iter().flatten();
     let column = |(name, _): &(String, String)| {
         let mut token = Vec::new();
@@ -440,12 +440,12 @@ fn columns_of(value: &Value, settings: &TableSettings) -> Vec<Vec<u8>> {
     named.map(column).collect()
 }
 
-fn column_names(settings: &TableSettings) -> Vec<String> {
+pub(super) fn column_names(settings: &TableSettings) -> Vec<String> {
     settings.columns.iter().flatten().map(|(_, name)| name.clone()).collect()
 }
 
 /// The text of a key.
-fn key_text(value: &Value) -> Option<String> {
+pub(super) fn key_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::levels::{LevelChange, LevelMap};
 use super::rows::RowFormat;
 use crate::properties::{Entry, Properties};
-use crate::settings::Problem;
+use crate::settings::{Problem, is_topic_name};
 
 /// A setting with a chosen name in its own.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,8 @@ macro_rules! keys {
 keys! {
     "sigmill.table.<name>.file", "a readable file", "",
         "Where the rows come from; the file is watched, and swapped in whole when it has changed.";
+    "sigmill.table.<name>.topic", "a topic name", "",
+        "Instead of a file: a compacted topic. The key of a record is the key of a row (with several key columns: a JSON object), its value a JSON object, no value takes the row away. Read to its end before any record is matched.";
     "sigmill.table.<name>.format", "csv, ndjson, stix, misp or abuse.ch", "",
         "The form of the file; `.csv`, `.ndjson`, `.jsonl` and `.json` say theirs (CSV, NDJSON).";
     "sigmill.table.<name>.key", "names of columns, separated by commas", "",
@@ -84,6 +86,8 @@ pub fn is_own(name: &str) -> bool {
 pub enum TableSource {
     /// A file.
     File(PathBuf),
+    /// A compacted topic.
+    Topic(String),
 }
 
 /// One table.
@@ -132,6 +136,14 @@ impl EnrichSettings {
     /// Whether there is nothing to join.
     pub fn is_empty(&self) -> bool {
         self.joins.is_empty()
+    }
+
+    /// The topics that are tables.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.tables.iter().filter_map(|table| match &table.source {
+            TableSource::Topic(topic) => Some(topic.as_str()),
+            TableSource::File(_) => None,
+        })
     }
 
     /// What joins read and lay, for who compiles rules. `columns` are those of the tables.
@@ -252,24 +264,44 @@ impl Reader<'_> {
         })
     }
 
+    fn format(&mut self, file_entry: &Entry, file: &str, key: &str) -> Option<RowFormat> {
+        let formats = RowFormat::ALL.map(RowFormat::as_str);
+        if self.get(key).is_some() {
+            return Some(RowFormat::ALL[self.word(key, &formats)]);
+        }
+        let format = RowFormat::of_name(file);
+        if format.is_none() {
+            let why = format!("its name says no format; set {key}");
+            self.wrong(file_entry, "a readable file", &why);
+        }
+        format
+    }
+
     fn table(&mut self, name: &str) -> Option<TableSettings> {
         let key = |what: &str| format!("sigmill.table.{name}.{what}");
-        let Some((file_entry, file)) = self.get(&key("file")) else {
-            self.missing(&key("file"), "a readable file");
-            return None;
-        };
-        let formats = RowFormat::ALL.map(RowFormat::as_str);
-        let format = match self.get(&key("format")) {
-            Some(_) => RowFormat::ALL[self.word(&key("format"), &formats)],
-            None => match RowFormat::of_name(&file) {
-                Some(format) => format,
-                None => {
-                    let why = format!("its name says no format; set {}", key("format"));
-                    self.wrong(&file_entry, "a readable file", &why);
+        let (source, format) = match (self.get(&key("file")), self.get(&key("topic"))) {
+            (Some((entry, file)), None) => {
+                let format = self.format(&entry, &file, &key("format"))?;
+                (TableSource::File(PathBuf::from(file)), format)
+            }
+            (None, Some((entry, topic))) => {
+                if !is_topic_name(&topic) {
+                    self.wrong(&entry, "a topic name", "it is none");
                     return None;
                 }
-            },
+                // Values are JSON, as lines of NDJSON are.
+                (TableSource::Topic(topic), RowFormat::Ndjson)
+            }
+            (None, None) => {
+                self.missing(&key("file"), "a readable file (or a topic)");
+                return None;
+            }
+            (Some(_), Some((entry, _))) => {
+                self.wrong(&entry, "a file or a topic", "there are both");
+                return None;
+            }
         };
+        let is_topic = matches!(source, TableSource::Topic(_));
         let cased = self.word(&key("cased"), &["false", "true"]) == 1;
         let kind = match self.word(&key("match"), &["exact", "cidr", "domain", "hashes"]) {
             0 => MatchKind::Exact { folds: !cased },
@@ -287,7 +319,9 @@ impl Reader<'_> {
                 }
                 columns
             }
-            None if matches!(format, RowFormat::Stix | RowFormat::Misp) => vec!["value".to_owned()],
+            None if is_topic || matches!(format, RowFormat::Stix | RowFormat::Misp) => {
+                vec!["value".to_owned()]
+            }
             None => {
                 self.missing(&key("key"), "names of columns");
                 return None;
@@ -323,7 +357,7 @@ impl Reader<'_> {
         let prefix = self.get(&key("prefix")).map_or(format!("{name}."), |(_, value)| value);
         Some(TableSettings {
             name: name.to_owned(),
-            source: TableSource::File(PathBuf::from(file)),
+            source,
             format,
             key: key_columns,
             columns,
@@ -404,5 +438,35 @@ impl Reader<'_> {
             }
         }
         Some(LevelMap { field, changes })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The settings as the reference page shows them.
+    fn markdown() -> String {
+        let mut out = String::from("| setting | value | default | meaning |\n|---|---|---|---|\n");
+        for EnrichKey { name, expected, default, meaning } in ENRICH_KEYS {
+            let default =
+                if default.is_empty() { "–".to_owned() } else { format!("`{default}`") };
+            out += &format!("| `{name}` | {expected} | {default} | {meaning} |\n");
+        }
+        out
+    }
+
+    #[test]
+    fn the_reference_page_shows_these_settings() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/settings.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let (begin, end) = ("<!-- enrichment: begin -->\n", "<!-- enrichment: end -->");
+        let (head, rest) = page.split_once(begin).unwrap();
+        let (table, tail) = rest.split_once(end).unwrap();
+        if table != markdown() && std::env::var_os("UPDATE_EXPECT").is_some() {
+            std::fs::write(path, format!("{head}{begin}{}{end}{tail}", markdown())).unwrap();
+            return;
+        }
+        assert_eq!(table, markdown(), "run the test with UPDATE_EXPECT=1 and look at the diff");
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::files::{FileTable, LoadError, Loaded};
-use super::settings::{EnrichSettings, TableSettings};
+use super::settings::{EnrichSettings, TableSettings, TableSource};
+use super::topics::TopicTable;
 
 /// One version of every table.
 #[derive(Debug, Clone, Default)]
@@ -30,32 +31,50 @@ pub struct TableView {
 /// The tables and where they come from.
 #[derive(Debug)]
 pub struct TableSet {
-    files: Vec<FileTable>,
+    sources: Vec<Source>,
     tables: Tables,
 }
 
+#[derive(Debug)]
+enum Source {
+    File(FileTable),
+    Topic(Box<TopicTable>),
+}
+
 impl TableSet {
-    /// Loads every table for the first time; what is to be said about each is given to `say`.
+    /// Loads every table of a file for the first time; what is to be said about each is given to `say`. Those of
+    /// topics are empty.
     ///
     /// # Errors
     /// One cannot be loaded.
     pub fn load(settings: &EnrichSettings, mut say: impl FnMut(String)) -> Result<Self, LoadError> {
-        let mut files: Vec<FileTable> =
-            settings.tables.iter().cloned().map(FileTable::new).collect();
+        let mut sources = Vec::new();
         let mut all = Vec::new();
-        for file in &mut files {
-            if let Some(loaded) = file.load()? {
-                say(describe(file.settings(), &loaded));
-                all.push(Arc::new(loaded));
+        for table in settings.tables.iter().cloned() {
+            match table.source {
+                TableSource::File(_) => {
+                    let mut file = FileTable::new(table);
+                    if let Some(loaded) = file.load()? {
+                        say(describe(file.settings(), &loaded));
+                        all.push(Arc::new(loaded));
+                    }
+                    sources.push(Source::File(file));
+                }
+                TableSource::Topic(_) => {
+                    let topic = TopicTable::new(table);
+                    all.push(topic.nothing());
+                    sources.push(Source::Topic(Box::new(topic)));
+                }
             }
         }
-        Ok(Self { files, tables: Tables { all } })
+        Ok(Self { sources, tables: Tables { all } })
     }
 
-    /// Loads what has changed: whether anything has. Errors are given to `fail`, and leave the version before.
+    /// Loads the files that have changed: whether any has. Errors are given to `fail`, and leave the version before.
     pub fn refresh(&mut self, mut say: impl FnMut(String), mut fail: impl FnMut(String)) -> bool {
         let mut has_changed = false;
-        for (file, known) in self.files.iter_mut().zip(&mut self.tables.all) {
+        for (source, known) in self.sources.iter_mut().zip(&mut self.tables.all) {
+            let Source::File(file) = source else { continue };
             match file.load() {
                 Ok(None) => {}
                 // Who joins it knows its columns by number.
@@ -70,6 +89,60 @@ impl TableSet {
                     has_changed = true;
                 }
                 Err(error) => fail(format!("{error}; version {} stays", known.version)),
+            }
+        }
+        has_changed
+    }
+
+    /// The topics that are tables.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.sources.iter().filter_map(|source| match source {
+            Source::Topic(table) => match &table.settings().source {
+                TableSource::Topic(topic) => Some(topic.as_str()),
+                TableSource::File(_) => None,
+            },
+            Source::File(_) => None,
+        })
+    }
+
+    /// Takes a record of a topic in; `fail` is told of each table whose row it cannot be.
+    pub(crate) fn apply(
+        &mut self,
+        topic: &str,
+        place: (i32, i64),
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        mut fail: impl FnMut(&str, String),
+    ) {
+        for source in &mut self.sources {
+            let Source::Topic(table) = source else { continue };
+            if matches!(&table.settings().source, TableSource::Topic(own) if own == topic)
+                && let Err(why) = table.apply(place, key, value)
+            {
+                fail(&table.settings().name, why);
+            }
+        }
+    }
+
+    /// Makes versions of what topics have said: whether anything is new.
+    pub(crate) fn commit_topics(
+        &mut self,
+        mut say: impl FnMut(String),
+        mut fail: impl FnMut(String),
+    ) -> bool {
+        let mut has_changed = false;
+        for (source, known) in self.sources.iter_mut().zip(&mut self.tables.all) {
+            let Source::Topic(table) = source else { continue };
+            if !table.has_changes() {
+                continue;
+            }
+            match table.commit() {
+                Ok(loaded) => {
+                    say(describe(table.settings(), &loaded));
+                    *known = Arc::new(loaded);
+                    has_changed = true;
+                }
+                Err(error) => fail(format!("table `{}`: {error}", table.settings().name)),
             }
         }
         has_changed

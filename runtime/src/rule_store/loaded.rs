@@ -130,7 +130,9 @@ impl Loaded {
         }
         let (template, author) = match &document {
             RuleDocument::Rule(rule) => {
-                let template = Template::new(config.format, rule, position, &output_topic);
+                let has_levels = !config.overlays.wanted.is_empty();
+                let make = if has_levels { Template::with_levels } else { Template::new };
+                let template = make(config.format, rule, position, &output_topic);
                 (template, rule.author.as_ref())
             }
             RuleDocument::Correlation(rule) => {

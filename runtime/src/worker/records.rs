@@ -57,7 +57,11 @@ impl<'a> Worker<'a> {
                         return;
                     }
                 };
-                match self.matcher.matches(payload) {
+                let found = match &mut self.joining {
+                    None => self.matcher.matches(payload),
+                    Some(joining) => joining.joiner.matches(&mut self.matcher, payload),
+                };
+                match found {
                     Ok(matches) => {
                         self.matches.clear();
                         self.matches.extend_from_slice(matches);
@@ -70,6 +74,11 @@ impl<'a> Worker<'a> {
                         self.matches.retain(|id| windows.is_emitting(*id));
                         if self.shared.settings.is_first_match {
                             keep_first(&mut self.matches, &self.rules);
+                        }
+                        if !self.matches.is_empty()
+                            && let Some(joining) = &mut self.joining
+                        {
+                            joining.finish(&mut self.matcher, payload);
                         }
                         let event = Event {
                             bytes: payload,
@@ -87,6 +96,9 @@ impl<'a> Worker<'a> {
                                 reads.take(&mut self.matcher, payload, &mut self.extract);
                             }
                             let rule = self.rules.rule(*id);
+                            if let Some(joining) = &self.joining {
+                                joining.tell(rule, &mut self.extract);
+                            }
                             emitter.send_detection(&source, rule, &event, &self.extract);
                         }
                     }
@@ -144,7 +156,11 @@ impl<'a> Worker<'a> {
             // It was refused when it was done.
             Some(Err(_)) => return,
         };
-        let Ok(matches) = self.matcher.matches(payload) else { return };
+        let found = match &mut self.joining {
+            None => self.matcher.matches(payload),
+            Some(joining) => joining.joiner.matches(&mut self.matcher, payload),
+        };
+        let Ok(matches) = found else { return };
         self.matches.clear();
         self.matches.extend_from_slice(matches);
         let Some(start) = emitter.ledger.start(slot) else { return };
