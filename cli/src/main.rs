@@ -15,7 +15,6 @@ mod field_census;
 mod java_options;
 mod match_output;
 mod pipelines;
-mod plan_report;
 mod process;
 mod progress;
 mod properties_source;

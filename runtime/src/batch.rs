@@ -30,11 +30,19 @@ pub(crate) struct BatchRecord<'a> {
 /// What the polls of one worker's consumer need to remember.
 pub(crate) struct Poller {
     limit: RateLimit,
+    /// When the first record of the last batch came.
+    pub(crate) polled_at: Instant,
+    /// How long it was waited for.
+    pub(crate) waited: Duration,
 }
 
 impl Poller {
     pub(crate) fn new() -> Self {
-        Self { limit: RateLimit::new(Duration::from_secs(10)) }
+        Self {
+            limit: RateLimit::new(Duration::from_secs(10)),
+            polled_at: Instant::now(),
+            waited: Duration::ZERO,
+        }
     }
 
     /// Adds records to `batch` until it has `records_max`, or no more are there. Waits up to `timeout`
@@ -52,13 +60,25 @@ impl Poller {
     ) -> Result<(), RunError> {
         let mut bytes = 0;
         let mut timeout = timeout;
+        let begin = Instant::now();
+        self.polled_at = begin;
+        self.waited = Duration::ZERO;
         while batch.len() < records_max && bytes < BATCH_BYTES_MAX {
             match self.poll(consumer, context, timeout)? {
                 Some(record) => {
+                    if !timeout.is_zero() {
+                        self.polled_at = Instant::now();
+                        self.waited = self.polled_at.duration_since(begin);
+                    }
                     bytes += record.message.payload_len();
                     batch.push(record);
                 }
-                None => break,
+                None => {
+                    if !timeout.is_zero() {
+                        self.waited = begin.elapsed();
+                    }
+                    break;
+                }
             }
             timeout = Duration::ZERO;
         }

@@ -23,6 +23,13 @@ pub struct Slot {
     epoch: u32,
 }
 
+impl Slot {
+    /// Its place: of one partition at a time.
+    pub(crate) fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// Something sent and not yet acknowledged. Fits the opaque pointer of a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlightId(pub usize);
@@ -216,6 +223,11 @@ impl Ledger {
     /// Behind the last record that was read.
     pub fn position(&self, slot: Slot) -> Option<i64> {
         self.get(slot).and_then(|partition| partition.position)
+    }
+
+    /// What the last commit said.
+    pub fn committed(&self, slot: Slot) -> Option<i64> {
+        self.get(slot).and_then(|partition| partition.committed)
     }
 
     /// The state behind the last record that was read.

@@ -103,9 +103,11 @@ impl Routes {
         match (request.method.as_str(), path) {
             ("GET" | "HEAD", "/healthz") => self.health(),
             ("GET" | "HEAD", "/readyz") => self.readiness(),
-            ("GET" | "HEAD", "/metrics") => {
-                Response::new(200, prometheus::CONTENT_TYPE, prometheus::text(&self.view))
-            }
+            ("GET" | "HEAD", "/metrics") => Response::new(
+                200,
+                prometheus::CONTENT_TYPE,
+                prometheus::text(&self.view, self.settings.target_mb_per_core),
+            ),
             ("GET" | "HEAD", "/sigmaTitles") => legacy::titles(&self.view),
             ("GET" | "HEAD", "/sigmaRules") => legacy::rules(&self.view),
             ("GET" | "HEAD", path) if path.starts_with("/sigmaRule/") => {

@@ -9,6 +9,7 @@
 
 #![deny(unsafe_code)]
 
+mod account;
 pub mod admin;
 pub mod avro;
 mod batch;
@@ -35,9 +36,12 @@ pub mod latency;
 pub mod match_files;
 pub mod metrics;
 pub mod pipeline_files;
+pub mod plan_report;
+mod process;
 pub mod processor;
 pub mod properties;
 mod rate_limit;
+mod report;
 pub mod rule_files;
 pub mod rule_store;
 mod rules_reader;

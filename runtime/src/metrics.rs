@@ -48,6 +48,8 @@ metrics! {
     RejectedTooLong, "sigmill_records_skipped_total"["reason" = "too_long"], "Records refused: too long.";
     RejectedAvro, "sigmill_records_skipped_total"["reason" = "avro"], "Records refused: not of an Avro schema that the registry has.";
     RejectedOther, "sigmill_records_skipped_total"["reason" = "other"], "Records refused for another reason.";
+    EventsEvaluated, "sigmill_events_evaluated_total", "Records that rules were decided on.";
+    RulesWoken, "sigmill_rules_woken_total", "Rules whose condition was run on a record.";
     Matches, "sigmill_matches_total", "Rules that matched a record.";
     Detections, "sigmill_detections_produced_total", "Detections acknowledged by the brokers.";
     DetectionsRetried, "sigmill_detections_retried_total", "Detections sent again after a failure.";
@@ -88,6 +90,21 @@ metrics! {
     RuleProblems, "sigmill_rule_problems_total", "Rule records that did not load.";
     RuleSets, "sigmill_rule_sets_total", "Rule sets put in force.";
 }
+
+/// What is counted by data topic.
+pub(crate) const TOPIC_METRICS: &[Metric] = &[
+    Metric::Records,
+    Metric::RecordBytes,
+    Metric::Tombstones,
+    Metric::RejectedEmpty,
+    Metric::RejectedNotAnObject,
+    Metric::RejectedNotJson,
+    Metric::RejectedNotUtf8,
+    Metric::RejectedTooDeep,
+    Metric::RejectedTooLong,
+    Metric::RejectedAvro,
+    Metric::RejectedOther,
+];
 
 /// How many counters there are.
 pub const METRIC_COUNT: usize = Metric::ALL.len();

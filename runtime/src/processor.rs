@@ -23,6 +23,7 @@ use crate::control::Control;
 use crate::enrich::TableKeeper;
 use crate::instances::Instances;
 use crate::metrics::{Metric, SharedCounts};
+use crate::report::Reporter;
 use crate::rule_store::RuleSet;
 use crate::rules_reader::{RulesReader, RulesReaderContext};
 use crate::run_error::RunError;
@@ -60,6 +61,7 @@ pub struct Processor {
     purge: Option<Purge>,
     instances: Option<Instances>,
     control: Option<Control>,
+    reporter: Option<Reporter>,
 }
 
 impl Drop for Processor {
@@ -121,11 +123,12 @@ impl Processor {
             rules: Arc::clone(&rules),
             workers: Vec::new(),
             other_counts: vec![reader_counts],
+            rates: Arc::default(),
             parts: Vec::new(),
         };
         let mut workers = Vec::with_capacity(settings.worker_count);
         for (index, core) in cores(settings.worker_count).into_iter().enumerate() {
-            let worker = WorkerView::default();
+            let worker = WorkerView { core: core.map(|core| core.id), ..WorkerView::default() };
             let shared = WorkerShared {
                 settings: Arc::clone(&settings),
                 rules: Arc::clone(&rules),
@@ -137,6 +140,8 @@ impl Processor {
             view.workers.push(worker);
             workers.push(start_worker(index, core, shared).inspect_err(|_| shutdown.ask())?);
         }
+        let reporter =
+            Reporter::start(&settings, view.clone(), &shutdown).inspect_err(|_| shutdown.ask())?;
         let control =
             Control::start(&settings, view.clone(), &shutdown).inspect_err(|_| shutdown.ask())?;
         let instances = match &settings.instances_topic {
@@ -163,6 +168,7 @@ impl Processor {
             purge,
             instances,
             control,
+            reporter: Some(reporter),
         })
     }
 
@@ -205,6 +211,9 @@ impl Processor {
             if let Some(control) = self.control.take() {
                 control.join();
             }
+            if let Some(reporter) = self.reporter.take() {
+                reporter.join();
+            }
             info!("The processor has stopped.");
         } else {
             error!(
@@ -221,6 +230,7 @@ impl Processor {
             || self.workers.iter().any(|worker| !worker.is_finished())
             || self.purge.as_ref().is_some_and(|purge| !purge.is_finished())
             || self.instances.as_ref().is_some_and(|instances| !instances.is_finished())
+            || self.reporter.as_ref().is_some_and(|reporter| !reporter.is_finished())
             || self.control.as_ref().is_some_and(|control| !control.is_finished())
     }
 }

@@ -15,6 +15,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sigmill_codegen::{CompileOptions, Compiled, Compiler, OverlayUse, Overlays, RuleDocument};
 use sigmill_engine::window::WindowPlan;
@@ -22,7 +23,7 @@ use sigmill_engine::{Plan, RuleId};
 use sigmill_parser::{FieldMapping, Pipelines};
 use tracing::info;
 
-use crate::detection::{Format, RulePosition};
+use crate::detection::{Format, RulePosition, version_hash};
 use crate::extraction::Reads;
 use crate::settings::{RuleFilter, Settings};
 pub use loaded::ActiveRule;
@@ -107,6 +108,10 @@ pub struct RuleSet {
     pub reads: Vec<Reads>,
     /// The records of the rules topic: key → value, also of rules that are not in force.
     pub records: Arc<BTreeMap<String, Arc<[u8]>>>,
+    /// Tells this set of rules from others, in every process alike.
+    pub hash: String,
+    /// How long its making took.
+    pub build_time: Duration,
     /// Rises with every set; 0 is the empty set before the start.
     pub generation: u64,
     /// How far the rules topic was read: partition → the offset behind the last record.
@@ -437,7 +442,10 @@ impl RuleStore {
         };
         let mut dropped = selection.dropped;
         dropped.sort();
+        let hashes: String = selection.rules.iter().map(|rule| rule.hash.as_str()).collect();
         RuleSet {
+            hash: version_hash(&hashes),
+            build_time: Duration::ZERO,
             active_count: (0..selection.rules.len()).filter(is_active).count(),
             dropped,
             reads: selection

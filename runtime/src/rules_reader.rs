@@ -319,7 +319,8 @@ impl Follower {
         self.burst = None;
         let begin = Instant::now();
         self.make_output_topics();
-        let (set, problems) = self.store.build();
+        let (mut set, problems) = self.store.build();
+        set.build_time = begin.elapsed();
         for problem in &problems {
             self.context.counts.add(Metric::RuleProblems, 1);
             warn!("{problem}");

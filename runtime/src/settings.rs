@@ -143,6 +143,10 @@ pub struct Settings {
     pub instances_interval: Duration,
     pub window: WindowSettings,
     pub admin: AdminSettings,
+    /// How often the log says what was done; zero: never.
+    pub report_interval: Duration,
+    /// Megabytes of record values that a core shall get done in a second.
+    pub target_mb_per_core: Option<f64>,
     pub shadow: ShadowSettings,
     pub record_bytes_max: usize,
     pub deadletter_topic: Option<String>,
@@ -247,6 +251,8 @@ impl Settings {
         let instances_interval = reader.milliseconds("sigma.app.state.poll.sleep", 100);
         let window = reader.window();
         let admin = reader.admin();
+        let report_interval = reader.milliseconds("sigmill.report.interval.ms", 0);
+        let target_mb_per_core = reader.target("sigmill.target.mb.per.core");
         let shadow = reader.shadow(&application_id, &output_topic);
         let record_bytes_max = reader.number("sigmill.record.max.bytes", 1, usize::MAX);
         let deadletter_topic = reader.optional("sigmill.deadletter.topic");
@@ -295,6 +301,8 @@ impl Settings {
             instances_interval,
             window,
             admin,
+            report_interval,
+            target_mb_per_core,
             shadow,
             record_bytes_max,
             deadletter_topic,
@@ -662,6 +670,16 @@ impl Reader<'_> {
             has_open_reads: self.boolean("sigmill.admin.open.reads"),
             has_legacy_writes: self.boolean("sigmill.admin.legacy.writes"),
         }
+    }
+
+    /// A number above 0, if there is one.
+    fn target(&mut self, name: &str) -> Option<f64> {
+        let (entry, value) = self.entry(name)?;
+        let number = value.parse::<f64>().ok().filter(|number| *number > 0.0 && number.is_finite());
+        if number.is_none() {
+            self.wrong(&entry, "");
+        }
+        number
     }
 
     fn boolean(&mut self, name: &str) -> bool {

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 
+use crate::account::SharedTold;
 use crate::latency::{Latencies, SharedLatencies, Stage, Summary};
 use crate::metrics::{Counts, SharedCounts};
+use crate::report::SharedRates;
 use crate::rule_store::{RuleProblem, RuleSet};
 use crate::show::Show;
 
@@ -40,6 +42,9 @@ pub struct Snapshot {
 pub(crate) struct WorkerView {
     pub(crate) counts: Arc<SharedCounts>,
     pub(crate) latencies: Arc<SharedLatencies>,
+    pub(crate) told: Arc<SharedTold>,
+    /// The processor that it is pinned to.
+    pub(crate) core: Option<usize>,
     pub(crate) partition_count: Arc<AtomicUsize>,
     /// It reads records, or will once its group lets it.
     pub(crate) is_alive: Arc<AtomicBool>,
@@ -52,6 +57,8 @@ pub(crate) struct View {
     pub(crate) workers: Vec<WorkerView>,
     /// Of the reader of rules.
     pub(crate) other_counts: Vec<Arc<SharedCounts>>,
+    /// What was done lately.
+    pub(crate) rates: Arc<SharedRates>,
     /// Parts that show themselves.
     pub(crate) parts: Vec<Arc<dyn Show>>,
 }

@@ -27,11 +27,13 @@ use tracing::{debug, info, warn};
 
 pub(crate) use self::callbacks::WorkerContext;
 use self::joining::Joining;
+use crate::account::{Account, Telling};
 use crate::avro::Decoder;
 use crate::batch::{BatchRecord, Poller};
 use crate::client;
 use crate::clock;
 use crate::detection::Extract;
+use crate::emit::Emitter;
 use crate::enrich::Enrichment;
 use crate::latency::Stage;
 use crate::metrics::Metric;
@@ -136,6 +138,7 @@ struct Worker<'a> {
     committed_at: Instant,
     commit_interval: Duration,
     limit: RateLimit,
+    account: Account,
 }
 
 impl<'a> Worker<'a> {
@@ -175,6 +178,7 @@ impl<'a> Worker<'a> {
             committed_at: Instant::now(),
             commit_interval: shared.settings.commit_interval,
             limit: RateLimit::new(Duration::from_secs(10)),
+            account: Account::new(),
         }
     }
 
@@ -204,6 +208,7 @@ impl<'a> Worker<'a> {
         }
         self.window_rules =
             Arc::new(WindowRules::new(&rules, &rules::config(&self.shared.settings)));
+        self.account.settle(&self.rules);
         self.rules = rules;
         self.shard.take_rules(&self.window_rules);
         let mut emitter = self.context.emitter();
@@ -299,7 +304,9 @@ impl<'a> Worker<'a> {
         };
         self.batch.append(&mut self.carry);
         let records_max = self.shared.settings.batch_records_max;
-        self.poller.fill(self.consumer, self.context, &mut self.batch, records_max, timeout)
+        self.poller.fill(self.consumer, self.context, &mut self.batch, records_max, timeout)?;
+        self.account.wait(self.poller.waited);
+        Ok(())
     }
 
     fn work(&mut self) -> Result<(), RunError> {
@@ -312,6 +319,7 @@ impl<'a> Worker<'a> {
             joining.take_tables();
         }
         let batch = std::mem::take(&mut self.batch);
+        self.account.begin_batch(batch.len());
         for record in &batch {
             if !self.context.emitter().is_ready() {
                 self.hold()?;
@@ -375,9 +383,24 @@ impl<'a> Worker<'a> {
         if emitter.doubt().is_some() {
             self.context.abort(&mut emitter);
         }
-        self.shared.view.counts.take(&mut emitter.counts);
-        self.shared.view.latencies.take(&mut emitter.latencies);
+        self.tell(&mut emitter, false);
         Ok(())
+    }
+
+    /// Tells how this worker stands.
+    fn tell(&mut self, emitter: &mut Emitter, is_last: bool) {
+        let shard = &self.shard;
+        let telling = Telling {
+            view: &self.shared.view,
+            rules: &self.rules,
+            matcher: &self.matcher,
+            consumer: self.consumer,
+            context: self.context,
+            is_waiting: &|slot| shard.is_waiting(slot),
+            is_last,
+        };
+        self.account.tell(emitter, &telling);
+        self.shared.view.counts.take(&mut emitter.counts);
     }
 
     /// A commit waits for acknowledgements and for the coordinator, and nothing is matched meanwhile: where

@@ -1,5 +1,6 @@
 //! The port: health, metrics, and the paths of the JVM processor's page.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
@@ -133,15 +134,41 @@ fn health_and_metrics_are_told() {
     until(&processor, |snapshot| snapshot.counts.get(Metric::Detections) == 1);
     let (status, metrics) = get(address, "/metrics");
     assert_eq!(status, 200);
-    for line in [
-        "sigmill_records_consumed_total 1",
-        "sigmill_detections_produced_total 1",
-        "sigmill_rules 1",
-        "# TYPE sigmill_records_consumed_total counter",
-        "sigmill_event_latency_seconds_count 1",
+    // Workers tell ten times a second.
+    let mut samples = exposition(&metrics);
+    let read = format!("sigmill_records_consumed_total{{topic=\"{}\"}}", bed.topic("data"));
+    eventually(|| {
+        samples = exposition(&get(address, "/metrics").1);
+        samples.get("sigmill_event_latency_seconds_count") == Some(&1.0)
+            && samples.contains_key("sigmill_worker_busy_ratio{worker=\"0\"}")
+            && samples.get(&read) == Some(&1.0)
+    });
+    let lag =
+        format!("sigmill_consumer_lag_records{{topic=\"{}\",partition=\"0\"}}", bed.topic("data"));
+    for (name, value) in [
+        ("sigmill_detections_produced_total", 1.0),
+        ("sigmill_rules{state=\"loaded\"}", 1.0),
+        ("sigmill_rules{state=\"rejected\"}", 0.0),
+        ("sigmill_matches_total{rule_id=\"id-A\",level=\"high\"}", 1.0),
+        ("sigmill_matches_total{rule_id=\"other\",level=\"\"}", 0.0),
+        ("sigmill_events_evaluated_total", 1.0),
+        ("sigmill_rules_woken_total", 1.0),
+        ("sigmill_event_latency_seconds_bucket{le=\"+Inf\"}", 1.0),
+        ("sigmill_record_match_duration_seconds_count", 1.0),
+        ("sigmill_poll_latency_seconds_count", 1.0),
+        (lag.as_str(), 0.0),
     ] {
-        assert!(metrics.lines().any(|found| found == line), "no `{line}` in {metrics}");
+        assert_eq!(samples.get(name), Some(&value), "{name} in {samples:#?}");
     }
+    for name in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "sigmill_worker_busy_seconds_total{worker=\"0\"}",
+        "sigmill_plan_compile_duration_seconds",
+    ] {
+        assert!(samples.get(name).is_some_and(|value| *value > 0.0), "{name} in {samples:#?}");
+    }
+    assert!(samples.keys().any(|name| name.starts_with("sigmill_plan_info{hash=\"")));
     let foreign = TcpStream::connect(address).and_then(|mut stream| {
         stream.write_all(b"GET /sigmaTitles HTTP/1.1\r\nHost: evil.example\r\n\r\n")?;
         let mut answer = String::new();
@@ -151,6 +178,145 @@ fn health_and_metrics_are_told() {
     assert!(foreign.unwrap().starts_with("HTTP/1.1 403 "));
     assert!(processor.stop().is_clean);
     assert!(TcpStream::connect(address).is_err(), "the port is closed");
+}
+
+/// Reads Prometheus' text format, strictly: sample → value.
+fn exposition(text: &str) -> BTreeMap<String, f64> {
+    let mut samples = BTreeMap::new();
+    let mut families: Vec<(&str, &str)> = Vec::new();
+    let mut help = "";
+    assert!(text.ends_with('\n'));
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').unwrap().0;
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert_eq!(name, help, "its help comes first");
+            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
+            assert!(families.iter().all(|(known, _)| *known != name), "{name} is there once");
+            families.push((name, kind));
+        } else {
+            let (sample, value) = line.rsplit_once(' ').unwrap();
+            let value: f64 = value.parse().unwrap_or_else(|_| panic!("{line}"));
+            let name = sample.split('{').next().unwrap();
+            let (family, kind) = families.last().unwrap();
+            let suffixes: &[&str] =
+                if *kind == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            assert!(
+                suffixes.iter().any(|suffix| name == format!("{family}{suffix}")),
+                "{line} stands with its family"
+            );
+            assert_eq!(*kind == "counter", name.ends_with("_total"), "{line}");
+            assert!(value >= 0.0, "{line}");
+            assert!(samples.insert(sample.to_owned(), value).is_none(), "{sample} is there once");
+        }
+    }
+    samples
+}
+
+/// Waits until something holds.
+#[track_caller]
+fn eventually(mut is_so: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + crate::bed::DEADLINE;
+    while !is_so() {
+        assert!(std::time::Instant::now() < deadline, "waited in vain");
+        std::thread::park_timeout(std::time::Duration::from_millis(20));
+    }
+}
+
+on_both_brokers!(the_interface_tells_what_the_processor_does);
+
+fn the_interface_tells_what_the_processor_does(bed: &Bed) {
+    let folder = tempfile::tempdir().unwrap();
+    let target = ("sigmill.target.mb.per.core", "0.5");
+    let processor = start(bed, &folder, &[target]);
+    let address = processor.control_address().unwrap();
+    let sender = bed.sender();
+    let text = rule("A b", "user", "alice");
+    sender.put(&bed.topic("rules"), 0, Some("A b"), Some(text.as_bytes()), None);
+    sender.put(&bed.topic("rules"), 0, Some("Bad"), Some(b"title: ["), None);
+    sender.flush();
+    until(&processor, |snapshot| snapshot.rule_count == 1 && snapshot.problems.len() == 1);
+    for n in 0..20 {
+        let user = if n % 2 == 0 { "alice" } else { "bob" };
+        let record = format!(r#"{{"n":{n},"user":"{user}"}}"#);
+        sender.send(&bed.topic("data"), 0, record.as_bytes());
+    }
+    sender.flush();
+    until(&processor, |snapshot| snapshot.counts.get(Metric::Detections) == 10);
+
+    let rules = json_of(address, "/api/v1/rules");
+    assert_eq!(rules["counts"]["in_force"], 1);
+    assert_eq!(rules["counts"]["failed"], 1);
+    assert_eq!(
+        (rules["total"].as_u64(), rules["rules"][0]["key"].as_str()),
+        (Some(2), Some("A b"))
+    );
+    assert_eq!(rules["rules"][1]["state"], "failed");
+    assert_eq!(rules["rules"][1]["problem"]["offset"], 1);
+    assert!(rules["rules"][1]["problem"]["findings"][0].as_str().unwrap().contains("1:8"));
+    eventually(|| json_of(address, "/api/v1/rules/id-A%20b")["rules"][0]["matches"] == 10);
+    assert_eq!(json_of(address, "/api/v1/rules?state=failed")["total"], 1);
+    assert_eq!(json_of(address, "/api/v1/rules?q=a%20B&limit=0")["total"], 1);
+    assert_eq!(json_of(address, "/api/v1/rules/Bad")["rules"][0]["state"], "failed");
+    let explained = json_of(address, "/api/v1/rules/id-A%20b/explain");
+    assert_eq!(explained["plan_rules"][0]["cover"][0]["text"], "alice");
+
+    // A version that does not load leaves the one before in force.
+    let broken = "title: A b\ndetection: {s: {a: x}, condition: other}\n";
+    sender.put(&bed.topic("rules"), 0, Some("A b"), Some(broken.as_bytes()), None);
+    sender.flush();
+    eventually(|| json_of(address, "/api/v1/rules/id-A%20b")["rules"][0]["state"] == "stale");
+
+    let status = json_of(address, "/api/v1/status");
+    assert_eq!(status["application_id"], bed.group());
+    assert_eq!((&status["is_ready"], &status["rules"]["in_force"]), (&json!(true), &json!(1)));
+    assert_eq!(status["rules"]["hash"].as_str().unwrap().len(), 32);
+    assert!(status["process"]["cpu_seconds"].as_f64().unwrap() > 0.0);
+
+    eventually(|| {
+        let told = json_of(address, "/api/v1/partitions");
+        let one = &told["partitions"][0];
+        assert!(told["partitions"].as_array().unwrap().len() <= 1, "{told}");
+        one["topic"] == bed.topic("data")
+            && one["position"] == 20
+            && one["end"] == 20
+            && one["lag"] == 0
+            && one["committed"] == 20
+            && one["is_paused"] == false
+    });
+    let workers = json_of(address, "/api/v1/workers");
+    let worker = &workers["workers"][0];
+    assert_eq!((&worker["records"], &worker["detections"]), (&json!(20), &json!(10)));
+    assert_eq!(worker["latency"]["detection"]["count"], 10);
+    assert!(worker["busy_seconds"].as_f64().unwrap() > 0.0);
+    eventually(|| {
+        json_of(address, "/api/v1/workers")["workers"][0]["rates"]["target_mb_per_core"] == 0.5
+    });
+    let latency = json_of(address, "/api/v1/latency?counts=true");
+    let detection = &latency["stages"]["detection"];
+    let pairs = detection["counts"].as_array().unwrap();
+    assert_eq!(pairs.iter().map(|pair| pair[1].as_u64().unwrap()).sum::<u64>(), 10);
+    assert!(latency["stages"]["record"]["count"].as_u64().unwrap() >= 1);
+
+    // Every error is an object.
+    for (method, path, status, code) in [
+        ("GET", "/api/v1/none", 404, "not_found"),
+        ("GET", "/api/v2/status", 404, "not_found"),
+        ("POST", "/api/v1/status", 405, "method_not_allowed"),
+        ("GET", "/api/v1/rules/none", 404, "unknown_rule"),
+        ("GET", "/api/v1/rules/none/explain", 404, "unknown_rule"),
+        ("GET", "/api/v1/rules?limit=x", 400, "bad_parameter"),
+        ("GET", "/api/v1/rules?limit=10001", 400, "bad_parameter"),
+        ("GET", "/api/v1/rules?state=x", 400, "bad_parameter"),
+        ("GET", "/api/v1/latency?counts=x", 400, "bad_parameter"),
+    ] {
+        let (found, body) = ask(address, method, path, "", "");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((found, body["error"]["code"].as_str()), (status, Some(code)), "{path}: {body}");
+        assert!(!body["error"]["message"].as_str().unwrap().is_empty());
+    }
+    assert!(processor.stop().is_clean);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use sigmill_engine::PlanSize;
 use crate::compiled::Compiled;
 use crate::exit::{Exit, Failure};
 use crate::pipelines::PipelineArgs;
-use crate::plan_report::{self, CoverAtom, FieldReport, RuleReport, Search};
 use crate::stdio::put;
+use sigmill_runtime::plan_report::{self, CoverAtom, FieldReport, RuleReport, Search};
 
 /// So many fields and rules are listed without `--all`.
 const LISTED_MAX: usize = 20;
@@ -241,18 +241,8 @@ fn json(compiled: &Compiled, fields: &[FieldReport], rules: &[RuleReport]) -> Va
             "matcher_bytes": field.matcher_bytes,
         })
     };
-    let atom = |atom: &CoverAtom| json!({"field": atom.field, "kind": atom.kind, "text": atom.text, "rate": atom.rate});
     let rule = |rule: &RuleReport| {
-        json!({
-            "title": compiled.titles[rule.source],
-            "id": compiled.ids[rule.source],
-            "condition": rule.condition,
-            "is_always": rule.is_always,
-            "rate": rule.rate,
-            "tests": rule.tests,
-            "tests_on_demand": rule.tests_lazy,
-            "cover": rule.cover.iter().map(atom).collect::<Vec<_>>(),
-        })
+        rule.to_json(&compiled.titles[rule.source], compiled.ids[rule.source].as_deref())
     };
     json!({
         "rules": size.rules,

@@ -117,8 +117,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
     while !shutdown.is_asked() {
         thread::sleep(POLL_INTERVAL);
         if Instant::now() >= status_at {
+            // As the JVM processor says it.
             let snapshot = processor.snapshot();
-            log_status(&snapshot, "The processor runs.");
             info!("Number of matches {}", snapshot.counts.get(Metric::Detections));
             status_at += STATUS_INTERVAL;
         }

@@ -3,8 +3,10 @@
 //! Names end with their unit, times are milliseconds since 1970, what is not known is null. Every error is
 //! an object too: `{"error": {"status": 404, "code": "not_found", "message": "…"}}`.
 
+mod latency;
 mod rules;
 mod status;
+mod workers;
 
 use serde_json::{Value, json};
 
@@ -17,9 +19,9 @@ const ROOT: &str = "/api/v1";
 
 /// Answers a request that may pass.
 pub(super) fn answer(routes: &Routes, request: &Request) -> Response {
-    let path = request.path.strip_prefix(ROOT).unwrap_or_default().trim_end_matches('/');
+    let path = request.path.strip_prefix(ROOT).unwrap_or("/?").trim_end_matches('/');
     let is_known = path.is_empty()
-        || matches!(path, "/status" | "/rules")
+        || matches!(path, "/status" | "/workers" | "/partitions" | "/latency" | "/rules")
         || path.strip_prefix("/rules/").is_some_and(|name| !name.is_empty());
     if !is_known {
         return error(404, "not_found", "there is nothing here; GET /api/v1 lists what there is");
@@ -30,15 +32,32 @@ pub(super) fn answer(routes: &Routes, request: &Request) -> Response {
     match path {
         "" => whole(&index()),
         "/status" => whole(&status::status(routes)),
+        "/workers" => whole(&workers::workers(routes)),
+        "/partitions" => whole(&workers::partitions(&routes.view)),
+        "/latency" => latency::latency(routes, request),
         "/rules" => rules::list(routes, request),
-        path => rules::one(routes, path.trim_start_matches("/rules/")),
+        path => {
+            let name = path.trim_start_matches("/rules/");
+            match name.strip_suffix("/explain") {
+                Some(name) => rules::explain(routes, name),
+                None => rules::one(routes, name),
+            }
+        }
     }
 }
 
 fn index() -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "paths": ["/api/v1/status", "/api/v1/rules", "/api/v1/rules/{id or key}"],
+        "paths": [
+            "/api/v1/status",
+            "/api/v1/workers",
+            "/api/v1/partitions",
+            "/api/v1/latency",
+            "/api/v1/rules",
+            "/api/v1/rules/{id or key}",
+            "/api/v1/rules/{id or key}/explain",
+        ],
     })
 }
 

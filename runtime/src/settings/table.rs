@@ -125,6 +125,10 @@ keys! {
         "Reads need no token either where the port is not on loopback.";
     "sigmill.admin.legacy.writes", "true or false", "false",
         "`POST /addSigmaRule` needs no token, as the JVM processor's page expects.";
+    "sigmill.report.interval.ms", "milliseconds, or 0 for never", "30000",
+        "How often the log says in one line what was done.";
+    "sigmill.target.mb.per.core", "a number above 0", UNSET,
+        "Megabytes (10⁶) of record values that a core shall get done in a second of work; the log, `/metrics` and `/api/v1/workers` say whether it does.";
     "sigmill.record.max.bytes", "bytes, from 1", "16777216",
         "Longer records are refused.";
     "sigmill.deadletter.topic", "a topic name", UNSET,

@@ -324,6 +324,11 @@ impl Shard {
         }
     }
 
+    /// Whether the records of a partition wait for rules.
+    pub(crate) fn is_waiting(&self, slot: Slot) -> bool {
+        self.waiting.contains_key(&slot)
+    }
+
     /// Pauses partitions that wait for rules, after all were resumed.
     pub(crate) fn pause_waiting(
         &mut self,

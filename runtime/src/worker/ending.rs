@@ -20,7 +20,7 @@ impl Worker<'_> {
             {
                 self.context.abort(&mut emitter);
             }
-            self.shared.view.latencies.take(&mut emitter.latencies);
+            self.tell(&mut emitter, true);
             self.context.is_closing.store(true, Ordering::Relaxed);
             return;
         }
@@ -38,7 +38,7 @@ impl Worker<'_> {
                 left, "Not everything was acknowledged; those records are read again next time."
             );
         }
-        self.shared.view.latencies.take(&mut emitter.latencies);
+        self.tell(&mut emitter, true);
         drop(emitter);
         self.context.is_closing.store(true, Ordering::Relaxed);
         self.commit_finally(deadline.max(Instant::now() + Duration::from_secs(1)));

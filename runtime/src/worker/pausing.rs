@@ -25,7 +25,9 @@ impl<'a> Worker<'a> {
         let patience = Instant::now() + PATIENCE;
         while Instant::now() < patience {
             let mut emitter = self.context.emitter();
+            let begin = Instant::now();
             emitter.poll(Duration::from_millis(2));
+            self.account.wait(begin.elapsed());
             if emitter.is_ready() {
                 return Ok(());
             }
@@ -64,12 +66,13 @@ impl<'a> Worker<'a> {
     /// Pauses the partitions and goes on polling, so that the group keeps this worker.
     fn pause_until(&mut self, is_over: impl Fn(&WorkerContext) -> bool) -> Result<(), RunError> {
         self.pause();
+        self.account.is_paused = true;
         loop {
-            if let Some(record) =
-                self.poller.poll(self.consumer, self.context, Duration::from_millis(5))?
-            {
-                self.carry.push(record);
-            }
+            let begin = Instant::now();
+            let wait = Duration::from_millis(5);
+            let record = self.poller.poll(self.consumer, self.context, wait)?;
+            self.account.wait(begin.elapsed());
+            self.carry.extend(record);
             // Partitions that just came are not paused yet.
             if self.context.is_rebalanced.swap(false, Ordering::Relaxed) {
                 self.pause();
@@ -82,6 +85,7 @@ impl<'a> Worker<'a> {
                 break;
             }
         }
+        self.account.is_paused = false;
         if let Ok(assignment) = self.consumer.assignment()
             && let Err(error) = self.consumer.resume(&assignment)
         {

@@ -7,6 +7,7 @@ use sigmill_engine::RuleId;
 use tracing::warn;
 
 use super::Worker;
+use crate::account::Account;
 use crate::avro::Decoder;
 use crate::batch::BatchRecord;
 use crate::commit::{Mark, Slot};
@@ -41,30 +42,36 @@ impl<'a> Worker<'a> {
         }
         let Some(slot) = emitter.ledger.begin(record.slot, message.offset()) else { return };
         let source = SourceRecord { message, slot };
-        emitter.counts.add(Metric::Records, 1);
+        let account = &mut self.account;
+        let mut count = |metric, n| account.count(slot, message.topic(), metric, n);
+        count(Metric::Records, 1);
         match message.payload() {
-            None => emitter.counts.add(Metric::Tombstones, 1),
+            None => count(Metric::Tombstones, 1),
             Some(payload) => {
-                emitter.counts.add(Metric::RecordBytes, payload.len() as u64);
+                count(Metric::RecordBytes, payload.len() as u64);
                 let payload = match avro.map(|avro| avro.to_json(payload)) {
                     None => payload,
                     Some(Ok(json)) => json,
                     Some(Err(refusal)) => {
-                        emitter.counts.add(Metric::RejectedAvro, 1);
+                        count(Metric::RejectedAvro, 1);
                         emitter.send_dead_letter(&source, &refusal.to_string());
                         say_refused(&mut self.limit, message, &refusal);
                         emitter.ledger.read(slot, message.offset());
                         return;
                     }
                 };
-                let found = match &mut self.joining {
+                let sampled = self.account.sample();
+                let matched = match &mut self.joining {
                     None => self.matcher.matches(payload),
                     Some(joining) => joining.joiner.matches(&mut self.matcher, payload),
                 };
-                match found {
+                let polled_at = self.poller.polled_at;
+                Account::matched_since(&mut emitter.latencies, sampled, polled_at);
+                match matched {
                     Ok(matches) => {
                         self.matches.clear();
                         self.matches.extend_from_slice(matches);
+                        self.account.count_matches(&self.rules, &self.matches);
                         if !self.window_rules.is_empty() {
                             self.feed_windows(&mut emitter, slot, message, payload);
                         }
@@ -103,7 +110,7 @@ impl<'a> Worker<'a> {
                         }
                     }
                     Err(rejection) => {
-                        emitter.counts.add(Metric::from(rejection), 1);
+                        self.account.count(slot, message.topic(), rejection.into(), 1);
                         emitter.send_dead_letter(&source, rejection.as_str());
                         say_refused(&mut self.limit, message, &rejection);
                     }

@@ -1,12 +1,14 @@
 //! `/api/v1/rules`: each rule of the rules topic, and how it stands.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::{Value, json};
 use sigmill_codegen::RuleDocument;
 use sigmill_parser::Level;
 
+use crate::account::{RuleName, RuleTold, name_of};
 use crate::detection::RulePosition;
+use crate::plan_report;
 use crate::rule_store::{ActiveRule, Outcome, RuleProblem, RuleSet};
 use crate::show::RuleTrouble;
 use crate::view::View;
@@ -113,17 +115,56 @@ pub(super) fn one(routes: &Routes, name: &str) -> Response {
     error(404, "unknown_rule", &format!("no rule has the id or the key `{name}`"))
 }
 
+/// What the compiler made of the rules of an id or a key.
+pub(super) fn explain(routes: &Routes, name: &str) -> Response {
+    let rules = routes.view.rules.load_full();
+    let is_of = |rule: &ActiveRule, by_id: bool| match by_id {
+        true => rule.document.id() == Some(name),
+        false => rule.key == name,
+    };
+    let by_id = rules.rules.iter().any(|rule| is_of(rule, true));
+    let is_meant = |report: &plan_report::RuleReport| {
+        rules.rules.get(report.source).is_some_and(|rule| is_of(rule, by_id))
+    };
+    let found: Vec<Value> = plan_report::rules(&rules.plan)
+        .into_iter()
+        .filter(is_meant)
+        .map(|report| {
+            let document = &rules.rules[report.source].document;
+            report.to_json(document.title(), document.id())
+        })
+        .collect();
+    if found.is_empty() {
+        let message = format!("no rule of the plan has the id or the key `{name}`");
+        return error(404, "unknown_rule", &message);
+    }
+    whole(&json!({"generation": rules.generation, "plan_rules": found}))
+}
+
+/// What became of every rule, over all workers.
+fn told(view: &View) -> HashMap<RuleName, RuleTold> {
+    let mut all: HashMap<RuleName, RuleTold> = HashMap::new();
+    for worker in &view.workers {
+        for (name, told) in &worker.told.read().rules {
+            all.entry(name.clone()).or_default().merge(*told);
+        }
+    }
+    all
+}
+
 fn entries(view: &View, rules: &RuleSet) -> Vec<Entry> {
     let mut problems: BTreeMap<&str, &RuleProblem> = BTreeMap::new();
     for problem in &rules.problems {
         problems.entry(&problem.key).or_insert(problem);
     }
     let mut entries = Vec::with_capacity(rules.rules.len());
+    let told = told(view);
     let mut seen = BTreeSet::new();
     for rule in &rules.rules {
         seen.insert(rule.key.as_str());
         let problem = problems.get(rule.key.as_str()).copied();
-        entries.push(active(view, rule, problem));
+        let counts = told.get(&name_of(rule)).copied().unwrap_or_default();
+        entries.push(active(view, rule, problem, counts));
     }
     for key in rules.records.keys().filter(|key| !seen.contains(key.as_str())) {
         let problem = problems.get(key.as_str()).copied();
@@ -132,7 +173,12 @@ fn entries(view: &View, rules: &RuleSet) -> Vec<Entry> {
     entries
 }
 
-fn active(view: &View, rule: &ActiveRule, problem: Option<&RuleProblem>) -> Entry {
+fn active(
+    view: &View,
+    rule: &ActiveRule,
+    problem: Option<&RuleProblem>,
+    counts: RuleTold,
+) -> Entry {
     let trouble = view.parts.iter().find_map(|part| part.trouble(rule));
     let state = match (&trouble, problem) {
         (Some(RuleTrouble::Throttled { .. }), _) => State::Throttled,
@@ -165,6 +211,8 @@ fn active(view: &View, rule: &ActiveRule, problem: Option<&RuleProblem>) -> Entr
         "state": state.as_str(),
         "reason": reason,
         "suppressed_detections": suppressed,
+        "matches": counts.matches,
+        "matched_at_ms": (counts.matched_at > 0).then_some(counts.matched_at),
         "hash": rule.hash,
         "output_topic": rule.output_topic,
         "position": position,
@@ -193,6 +241,8 @@ fn absent(rules: &RuleSet, key: &str, problem: Option<&RuleProblem>) -> Entry {
         "state": state.as_str(),
         "reason": reason,
         "suppressed_detections": Value::Null,
+        "matches": 0,
+        "matched_at_ms": Value::Null,
         "hash": Value::Null,
         "output_topic": Value::Null,
         "position": Value::Null,

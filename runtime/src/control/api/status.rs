@@ -2,9 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::clock;
 use crate::metrics::Metric;
+use crate::process;
 
 use super::super::Routes;
+use super::workers;
 
 pub(super) fn status(routes: &Routes) -> Value {
     let (view, settings) = (&routes.view, &routes.settings);
@@ -25,6 +28,12 @@ pub(super) fn status(routes: &Routes) -> Value {
         "is_ready": snapshot.generation > 0 && snapshot.worker_count == view.workers.len(),
         "processing_guarantee":
             if settings.is_exactly_once { "exactly_once_v2" } else { "at_least_once" },
+        "now_ms": clock::now_ms(),
+        "process": {
+            "cpu_seconds": process::cpu_seconds(),
+            "resident_bytes": process::resident_bytes(),
+        },
+        "rates": workers::shown_rates(view.rates.all(), settings.target_mb_per_core),
         "workers": {"running": snapshot.worker_count, "configured": view.workers.len()},
         "partitions": snapshot.partition_count,
         "rules": {
@@ -32,6 +41,8 @@ pub(super) fn status(routes: &Routes) -> Value {
             "problems": rules.problems.len(),
             "dropped": rules.dropped.len(),
             "generation": rules.generation,
+            "hash": rules.hash,
+            "build_seconds": rules.build_time.as_secs_f64(),
         },
         "topics": {
             "data": settings.data_topics,

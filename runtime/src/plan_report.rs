@@ -1,13 +1,14 @@
 //! What the compiler chose for a rule set: by field its searches, by rule what wakes it.
 //!
-//! In: a plan. Out: plain data for `sigmill rules explain` to print. Costs are estimates: how often an
+//! In: a plan. Out: plain data for `sigmill rules explain` to print and for the port to show. Costs are estimates: how often an
 //! atom holds is what the compiler itself assumes when it chooses.
 
+use serde_json::{Value, json};
 use sigmill_engine::{AtomView, FieldId, KEYWORDS, Op, Plan, RuleId, Test};
 
 /// How an atom is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Search {
+pub enum Search {
     /// Whole texts and numbers, by a hash.
     Whole,
     /// Prefixes, by a hash of the text's beginning.
@@ -24,7 +25,7 @@ pub(crate) enum Search {
 
 impl Search {
     /// All, in the order of the columns.
-    pub(crate) const ALL: [(Self, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str); 6] = [
         (Self::Whole, "whole"),
         (Self::Start, "start"),
         (Self::End, "end"),
@@ -49,47 +50,74 @@ impl Search {
 
 /// A field and its searches.
 #[derive(Debug)]
-pub(crate) struct FieldReport {
+#[allow(missing_docs, reason = "the names say it")]
+pub struct FieldReport {
     /// Empty for keywords.
-    pub(crate) name: String,
-    pub(crate) atoms: usize,
-    pub(crate) atoms_eager: usize,
+    pub name: String,
+    pub atoms: usize,
+    pub atoms_eager: usize,
     /// Eager atoms by [`Search`].
-    pub(crate) searches: [usize; Search::ALL.len()],
-    pub(crate) matcher_bytes: usize,
+    pub searches: [usize; Search::ALL.len()],
+    pub matcher_bytes: usize,
 }
 
 /// An atom of a rule's cover.
 #[derive(Debug)]
-pub(crate) struct CoverAtom {
-    pub(crate) field: String,
-    pub(crate) kind: &'static str,
-    pub(crate) text: String,
+#[allow(missing_docs, reason = "the names say it")]
+pub struct CoverAtom {
+    pub field: String,
+    pub kind: &'static str,
+    pub text: String,
     /// The share of records in which it holds, as the compiler assumes.
-    pub(crate) rate: f64,
+    pub rate: f64,
 }
 
 /// A rule and what wakes it.
 #[derive(Debug)]
-pub(crate) struct RuleReport {
-    pub(crate) id: RuleId,
+#[allow(missing_docs, reason = "the names say it")]
+pub struct RuleReport {
+    pub id: RuleId,
     /// Index of its document.
-    pub(crate) source: usize,
+    pub source: usize,
     /// Which of the rule's conditions it is.
-    pub(crate) condition: u32,
+    pub condition: u32,
     /// Nothing has to hold if it holds: it is decided on every record.
-    pub(crate) is_always: bool,
+    pub is_always: bool,
     /// One of these has to hold.
-    pub(crate) cover: Vec<CoverAtom>,
+    pub cover: Vec<CoverAtom>,
     /// How often it is woken, about: a share of records.
-    pub(crate) rate: f64,
+    pub rate: f64,
     /// Tests of its condition that are done on demand, and all of its tests.
-    pub(crate) tests_lazy: usize,
-    pub(crate) tests: usize,
+    pub tests_lazy: usize,
+    pub tests: usize,
+}
+
+impl RuleReport {
+    /// As an object; the title and the id are those of its document.
+    pub fn to_json(&self, title: &str, id: Option<&str>) -> Value {
+        let atom = |atom: &CoverAtom| {
+            json!({
+                "field": atom.field,
+                "kind": atom.kind,
+                "text": atom.text,
+                "rate": atom.rate,
+            })
+        };
+        json!({
+            "title": title,
+            "id": id,
+            "condition": self.condition,
+            "is_always": self.is_always,
+            "rate": self.rate,
+            "tests": self.tests,
+            "tests_on_demand": self.tests_lazy,
+            "cover": self.cover.iter().map(atom).collect::<Vec<_>>(),
+        })
+    }
 }
 
 /// The fields that rules name, those with the most eager atoms first.
-pub(crate) fn fields(plan: &Plan) -> Vec<FieldReport> {
+pub fn fields(plan: &Plan) -> Vec<FieldReport> {
     let mut fields: Vec<FieldReport> = plan
         .fields()
         .map(|field| FieldReport {
@@ -114,7 +142,7 @@ pub(crate) fn fields(plan: &Plan) -> Vec<FieldReport> {
 }
 
 /// The rules in the order of the plan.
-pub(crate) fn rules(plan: &Plan) -> Vec<RuleReport> {
+pub fn rules(plan: &Plan) -> Vec<RuleReport> {
     let atoms: Vec<AtomView<'_>> = plan.atoms().collect();
     let mut reports: Vec<RuleReport> = plan
         .rules()
