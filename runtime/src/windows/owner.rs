@@ -41,7 +41,7 @@ use sigmill_engine::window::{
 
 use self::openings::Listed;
 use self::places::Places;
-use super::match_batch::{BatchMatch, BatchSource, Malformed, MatchBatch, Openings, SourceTime};
+use super::match_batch::{BatchSource, Malformed, MatchBatch, Openings, SourceTime};
 use super::rules::{Fnv, WindowRule, WindowRules};
 use crate::commit::{Mark, Start};
 use crate::metrics::{Counts, Metric};
@@ -127,7 +127,8 @@ pub(crate) struct Owner {
     listed: HashMap<u64, Listed>,
     /// What is committed of the watermarks above level 0.
     levels: Option<Arc<[i64]>>,
-    decoded: Vec<BatchMatch>,
+    /// The matches of a record, by version.
+    decoded: Vec<Vec<WindowMatch>>,
     detections: Vec<WindowDetection>,
 }
 
@@ -219,8 +220,9 @@ impl Owner {
         out: &mut Output,
     ) -> Result<(), Malformed> {
         let mut decoded = std::mem::take(&mut self.decoded);
-        decoded.clear();
-        let read = batch.each(|one| decoded.push(one));
+        decoded.iter_mut().for_each(Vec::clear);
+        decoded.resize_with(batch.versions.len(), Vec::new);
+        let read = batch.each(|one| decoded[one.version].push(one.fed));
         if let Err(error) = read {
             self.decoded = decoded;
             return Err(error);
@@ -232,10 +234,11 @@ impl Owner {
         }
         let head = &batch.head;
         let sources: Vec<u32> = head.sources.iter().map(|source| self.source_of(source)).collect();
-        for one in decoded.drain(..) {
-            let mut fed = one.fed;
-            fed.position.source = sources[fed.position.source as usize];
-            self.push(rules, batch.versions[one.version], fed, counts, out);
+        for (version, matches) in batch.versions.iter().zip(&mut decoded) {
+            for fed in matches.iter_mut() {
+                fed.position.source = sources[fed.position.source as usize];
+            }
+            self.push_all(rules, *version, matches, counts, out);
         }
         self.decoded = decoded;
         for (source, known) in head.sources.iter().zip(sources) {
@@ -306,11 +309,14 @@ impl Owner {
         for level in 0..rules.level_count() {
             matches.append(&mut out.chained);
             let rule = |fed: &WindowMatch| &rules.by_window[fed.window.0 as usize];
-            let due: Vec<WindowMatch> =
+            let mut due: Vec<WindowMatch> =
                 matches.extract_if(.., |fed| rule(fed).level() == level).collect();
-            for fed in due {
-                let version = rule(&fed).version;
-                self.push(rules, version, fed, counts, out);
+            while let Some(last) = due.last() {
+                // Those of a window stand together, and windows do not see each other's.
+                let window = last.window;
+                let first = due.iter().rposition(|fed| fed.window != window).map_or(0, |at| at + 1);
+                let version = rules.by_window[window.0 as usize].version;
+                self.push_all(rules, version, &mut due.split_off(first), counts, out);
             }
             if self.is_restored() {
                 self.advance(rules, level, time, counts, out);
@@ -376,25 +382,32 @@ impl Owner {
         place
     }
 
-    fn push(
+    /// Takes matches of a version in, and empties the list.
+    fn push_all(
         &mut self,
         rules: &WindowRules,
         version: u64,
-        mut fed: WindowMatch,
+        matches: &mut Vec<WindowMatch>,
         counts: &mut Counts,
         out: &mut Output,
     ) {
         let is_restoring = !self.is_restored();
+        let counted = |count: usize| if is_restoring { 0 } else { count as u64 };
         let Some(rule) = rules.by_version.get(&version) else {
-            counts.add(Metric::WindowMatchesOutdated, u64::from(!is_restoring));
+            counts.add(Metric::WindowMatchesOutdated, counted(matches.len()));
+            matches.clear();
             return;
         };
-        if !is_fit(rule, &fed) {
-            counts.add(Metric::WindowMatchesMalformed, u64::from(!is_restoring));
+        let all = matches.len();
+        matches.retain(|fed| is_fit(rule, fed));
+        counts.add(Metric::WindowMatchesMalformed, counted(all - matches.len()));
+        if is_restoring && rule.is_closing {
+            for fed in matches.drain(..) {
+                self.held.entry((version, fed.group.clone())).or_default().push(fed);
+            }
             return;
         }
-        if is_restoring && rule.is_closing {
-            self.held.entry((version, fed.group.clone())).or_default().push(fed);
+        if matches.is_empty() {
             return;
         }
         let live = self.live.entry(version).or_insert_with(|| Live {
@@ -403,15 +416,21 @@ impl Owner {
             seen: HashMap::new(),
             told_at: i64::MIN,
         });
-        let offset = fed.position.offset;
-        let seen = live.seen.entry(fed.position.source).or_insert(offset);
-        // The first one of a source is new to it, but not to the groups of a former life of the source.
-        fed.may_repeat = offset <= *seen;
-        *seen = offset.max(*seen);
-        fed.window = rule.own_id();
-        fed.watermark = self.watermarks.get(rule.level()).copied().unwrap_or(i64::MIN);
+        let watermark = self.watermarks.get(rule.level()).copied().unwrap_or(i64::MIN);
+        for of_source in matches.chunk_by_mut(|a, b| a.position.source == b.position.source) {
+            let first = of_source[0].position;
+            let seen = live.seen.entry(first.source).or_insert(first.offset);
+            for fed in of_source {
+                // The first one of a source is new to it, but not to the groups of a former life of the source.
+                fed.may_repeat = fed.position.offset <= *seen;
+                *seen = fed.position.offset.max(*seen);
+                fed.window = rule.own_id();
+                fed.watermark = watermark;
+            }
+        }
         let before = live.windows.counters();
-        live.windows.push(&fed, &mut self.detections);
+        live.windows.push_all(matches, &mut self.detections);
+        matches.clear();
         if is_restoring {
             self.detections.clear();
             return;

@@ -53,11 +53,8 @@ impl Owner {
             let list = self.listed.get(&key.0).and_then(|listed| listed.whole.as_ref());
             let told = list.map(|list| list.groups.get(&key.1).copied().unwrap_or(list.settled));
             let begin = open_since(rule, &matches, told, settled);
-            for fed in
-                matches.into_iter().filter(|fed| begin.is_some_and(|begin| fed.time >= begin))
-            {
-                self.push(rules, key.0, fed, &mut counts, &mut out);
-            }
+            matches.retain(|fed| begin.is_some_and(|begin| fed.time >= begin));
+            self.push_all(rules, key.0, &mut matches, &mut counts, &mut out);
         }
         for list in self.listed.values_mut().filter_map(|listed| listed.whole.as_mut()) {
             list.groups = HashMap::new();
