@@ -16,7 +16,8 @@
 //! decides, keeping the condition's number in a [`tally`]; [`chain`] hands detections on to the windows
 //! that other windows feed. A million groups fit because most are [`packed`], and because a match that
 //! cannot make its group's condition hold is added to the packed bytes. A group's outcome depends on nothing but the order of its own matches and the watermarks, so it
-//! does not matter how many shards there are or where one batch ends and the next begins.
+//! does not matter how many shards there are or where one batch ends and the next begins. What a shard
+//! knows can be [`saved`] and loaded in another process.
 //! `codegen/tests/windows.rs` holds all of this to the reference.
 
 mod chain;
@@ -34,6 +35,7 @@ mod key_index;
 mod packed;
 mod plan;
 mod runs;
+mod saved;
 mod shard;
 mod slab;
 mod sweep;
@@ -51,4 +53,5 @@ pub use plan::{
     Bound, Edge, FieldSource, Measure, Source, Window, WindowCondition, WindowExpr, WindowId,
     WindowPlan,
 };
+pub use saved::Unsound;
 pub use shard::{Emit, WindowConfig, WindowCounters, Windows};

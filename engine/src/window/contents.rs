@@ -6,7 +6,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::detection::{EventRef, WindowDetection};
+use super::detection::{EventRef, Position, WindowDetection};
+use super::varint::{Checked, put, put_bytes, zigzag};
 
 #[derive(Debug)]
 struct Content {
@@ -104,6 +105,42 @@ impl Contents {
         self.bytes -= bytes;
     }
 
+    /// Writes them in the order in which they came, with the numbers that their groups will have.
+    pub(super) fn save(&self, numbers: &[u32], out: &mut Vec<u8>) {
+        put(out, self.count as u64);
+        for (serial, slot) in &self.order {
+            let of_group = self.by_slot.get(slot).into_iter().flatten();
+            let Some(content) = of_group.into_iter().find(|content| content.serial == *serial)
+            else {
+                continue;
+            };
+            put(out, u64::from(numbers.get(*slot as usize).copied().unwrap_or_default()));
+            put(out, zigzag(content.event.time));
+            put(out, u64::from(content.event.position.source));
+            put(out, content.event.position.offset);
+            put_bytes(out, &content.bytes);
+        }
+    }
+
+    /// Reads what was saved, of so many groups, from bytes that may be anything.
+    pub(super) fn load(
+        from: &mut Checked<'_>,
+        groups: usize,
+        limits: (usize, usize),
+    ) -> Option<Self> {
+        let mut contents = Self::default();
+        for _ in 0..from.number()? {
+            let slot =
+                u32::try_from(from.number()?).ok().filter(|slot| (*slot as usize) < groups)?;
+            let time = from.signed()?;
+            let position =
+                Position { source: u32::try_from(from.number()?).ok()?, offset: from.number()? };
+            let bytes = Arc::from(from.bytes()?);
+            contents.push(slot, (EventRef { time, position }, &bytes), limits);
+        }
+        Some(contents)
+    }
+
     fn forget_order(&mut self) {
         let by_slot = &self.by_slot;
         self.order.retain(|(serial, slot)| {
@@ -115,7 +152,6 @@ impl Contents {
 
 #[cfg(test)]
 mod tests {
-    use super::super::detection::Position;
     use super::*;
 
     fn push(contents: &mut Contents, slot: u32, time: i64, limits: (usize, usize)) {

@@ -14,13 +14,18 @@ use super::key::GroupKey;
 use super::key_index::KeyIndex;
 use super::packed::{self, Head};
 use super::plan::Measure;
+use super::saved;
 use super::slab::{BlockId, Slab, reserve};
+use super::varint::{Checked, put, put_bytes};
 
 /// Groups that the hand looks at at once.
 const HAND_STEPS: usize = 4;
 
 const OPEN: u32 = 1 << 31;
 const NOWHERE: u32 = u32::MAX;
+
+const SAVED_PACKED: u64 = 0;
+const SAVED_OPEN: u64 = 1;
 
 /// Groups by number and by key.
 #[derive(Debug, Default)]
@@ -322,5 +327,75 @@ impl GroupTable {
         if self.index.len() == 0 {
             (self.places, self.free) = (Vec::new(), Vec::new());
         }
+    }
+
+    /// Writes all groups, in the order of their numbers.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        put(out, self.len() as u64);
+        for slot in 0..self.places.len() as u32 {
+            match self.place(slot) {
+                NOWHERE => {}
+                place if place & OPEN != 0 => {
+                    put(out, SAVED_OPEN);
+                    saved::put_group(&self.open[(place & !OPEN) as usize].group, out);
+                }
+                place => {
+                    let block = self.slab.get(BlockId(place));
+                    put(out, SAVED_PACKED);
+                    put_bytes(out, &block[..Head::of(block).used()]);
+                }
+            }
+        }
+    }
+
+    /// Reads what was saved, from bytes that may be anything; the groups get the numbers from 0 on. Calls
+    /// `each` with every group that has to stand in the queue.
+    pub(super) fn load(
+        from: &mut Checked<'_>,
+        frame: &Frame<'_>,
+        mut each: impl FnMut(i64, u32),
+    ) -> Option<Self> {
+        let mut table = Self::default();
+        let count = from.number()?;
+        if count > frame.config.groups_per_window_max.max(1) as u64 {
+            return None;
+        }
+        for slot in 0..u32::try_from(count).ok()? {
+            reserve(&mut table.places, 1);
+            table.places.push(NOWHERE);
+            let queued_at = match from.number()? {
+                SAVED_OPEN => {
+                    let group = saved::take_group(from, frame.window)?;
+                    let hash = table.hash(group.key.as_bytes());
+                    let queued_at = group.queued_at;
+                    table.index.insert(hash, slot);
+                    table.put_open(slot, group);
+                    queued_at
+                }
+                SAVED_PACKED => {
+                    let block = from.bytes().filter(|block| packed::is_sound(block, frame))?;
+                    let hash = table.hash(packed::key(block));
+                    let queued_at = packed::renumber(block, slot, &mut table.bytes);
+                    table.index.insert(hash, slot);
+                    table.store(slot).then_some(queued_at)?
+                }
+                _ => return None,
+            };
+            if queued_at != i64::MAX {
+                each(queued_at, slot);
+            }
+        }
+        Some(table)
+    }
+
+    /// By number: the number that a group will have once it was saved and loaded.
+    pub(super) fn saved_numbers(&self) -> Vec<u32> {
+        let mut next = 0;
+        let number = |place: &u32| {
+            let number = next;
+            next += u32::from(*place != NOWHERE);
+            number
+        };
+        self.places.iter().map(number).collect()
     }
 }

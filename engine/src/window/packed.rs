@@ -27,8 +27,11 @@ use super::group::{Frame, Group, parts};
 use super::key::GroupKey;
 use super::plan::{Measure, Window};
 use super::runs::Runs;
+use super::saved::{is_sound_payload, sound_time};
 use super::slab::BLOCK_BYTES_MAX;
-use super::varint::{put, put_bytes, put_long, take, take_bytes, take_long, unzigzag, zigzag};
+use super::varint::{
+    Checked, put, put_bytes, put_long, take, take_bytes, take_long, unzigzag, zigzag,
+};
 
 /// A longer key is not packed.
 const KEY_BYTES_MAX: usize = 1024;
@@ -292,6 +295,81 @@ pub(super) fn unpack(block: &[u8], window: &Window) -> Group {
         group.entries.insert(&entry);
     }
     group
+}
+
+/// Whether bytes that may be anything are a group that can be unpacked.
+pub(super) fn is_sound(block: &[u8], frame: &Frame<'_>) -> bool {
+    check(block, frame).is_some()
+}
+
+fn check(block: &[u8], frame: &Frame<'_>) -> Option<()> {
+    if !(HEAD_BYTES..=BLOCK_BYTES_MAX).contains(&block.len()) {
+        return None;
+    }
+    let head = Head::of(block);
+    let (_, rest) = block.split_at(HEAD_BYTES);
+    let (key, rest) = rest.split_at_checked(usize::from(head.key_len))?;
+    let (state, rest) = rest.split_at_checked(usize::from(head.state_len))?;
+    let is_whole = head.used() == block.len()
+        && key.len() <= KEY_BYTES_MAX
+        && usize::from(head.entries) <= ENTRIES_MAX
+        && (frame.quiet_max > 0 || !head.is_plain());
+    if !is_whole {
+        return None;
+    }
+    GroupKey::from_bytes(key)?;
+    sound_time(head.last_time)?;
+    let (mut values, mut carried) = (0, 0);
+    if !head.is_plain() {
+        let from = &mut Checked(state);
+        let base = head.last_time;
+        let flags = from.number()?;
+        from.signed()?;
+        for flag in [2, 4] {
+            if flags & flag != 0 {
+                sound_time(base.wrapping_add(from.signed()?))?;
+            }
+        }
+        Runs::unpack_checked(base, from)?;
+        values = from.number()?;
+        for _ in 0..values {
+            from.bytes()?;
+        }
+        carried = from.number()?;
+        for _ in 0..carried {
+            GroupKey::from_bytes(from.bytes()?)?;
+        }
+        from.is_at_end().then_some(())?;
+    }
+    let from = &mut Checked(rest);
+    let parts = parts(frame.window);
+    let mut span = 0u64;
+    for at in 0..head.entries {
+        if at > 0 {
+            let time = from.number()?;
+            span = span.checked_add(time >> 1)?;
+            if time & 1 != 0 {
+                u32::try_from(from.number()?).ok()?;
+            }
+            from.number()?;
+        }
+        if parts.payload && !is_sound_payload(frame.window, from.long()?, values) {
+            return None;
+        }
+        if parts.carried && from.number()? > carried {
+            return None;
+        }
+    }
+    (from.is_at_end() && span == u64::from(head.span)).then_some(())
+}
+
+/// The bytes of a group that was sound, as group `slot`.
+pub(super) fn renumber(block: &[u8], slot: u32, bytes: &mut Vec<u8>) -> i64 {
+    bytes.clear();
+    bytes.extend_from_slice(block);
+    let head = Head { slot, ..Head::of(block) };
+    head.write(bytes);
+    head.queued_at
 }
 
 fn entries(head: &Head, parts: Parts, mut bytes: &[u8]) -> Vec<Entry> {

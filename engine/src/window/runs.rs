@@ -6,7 +6,8 @@
 //! *mark*), and a run without a mark, however it came to be, is reported.
 
 use super::entries::Entries;
-use super::varint::{put, take, unzigzag, zigzag};
+use super::saved::sound_time;
+use super::varint::{Checked, put, take, unzigzag, zigzag};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
@@ -65,6 +66,30 @@ impl Runs {
         let count = take(bytes);
         let marks = (0..count).map(|_| take_time(bytes)).collect();
         Self { runs, marks }
+    }
+
+    /// Reads what was packed, from bytes that may be anything.
+    pub(crate) fn unpack_checked(mut last: i64, from: &mut Checked<'_>) -> Option<Self> {
+        let mut take_time = |from: &mut Checked<'_>| {
+            last = sound_time(last.wrapping_add(from.signed()?))?;
+            Some(last)
+        };
+        let mut read = Self::default();
+        for _ in 0..from.number()? {
+            let run = Run { start: take_time(from)?, end: take_time(from)? };
+            if run.end < run.start || read.runs.last().is_some_and(|last| run.start <= last.end) {
+                return None;
+            }
+            read.runs.push(run);
+        }
+        for _ in 0..from.number()? {
+            let mark = take_time(from)?;
+            if read.marks.last().is_some_and(|last| mark <= *last) {
+                return None;
+            }
+            read.marks.push(mark);
+        }
+        Some(read)
     }
 
     /// Decides the instants from one time to another anew. Gives the first instants of the runs that are

@@ -13,6 +13,8 @@ use super::group::{Frame, Way, parts};
 use super::group_table::GroupTable;
 use super::packed;
 use super::plan::{Deciding, Measure, Source, Window, WindowId, WindowPlan};
+use super::saved::{MAGIC, Unsound};
+use super::varint::{Checked, put, zigzag};
 
 /// The grace of a window of an hour.
 const GRACE_MS_MAX: i64 = 300_000;
@@ -309,6 +311,50 @@ impl Windows {
         counters.detections += (out.len() - before) as u64;
     }
 
+    /// Writes all that is known of the groups behind `out`, for [`Self::load`].
+    pub fn save(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(MAGIC);
+        put(out, self.states.len() as u64);
+        for state in &self.states {
+            put(out, zigzag(state.watermark));
+            state.groups.save(out);
+            state.contents.save(&state.groups.saved_numbers(), out);
+        }
+    }
+
+    /// The windows that were saved, under the plan and the configuration that they had then; counters
+    /// begin anew. The bytes may be anything: they take no more memory than the configuration allows and
+    /// their length is worth, and what comes of them is a state that windows can be in.
+    ///
+    /// # Errors
+    /// The bytes are not such windows.
+    pub fn load(
+        plan: Arc<WindowPlan>,
+        config: WindowConfig,
+        bytes: &[u8],
+    ) -> Result<Self, Unsound> {
+        let mut windows = Self::new(plan, config);
+        windows.fill(bytes).ok_or(Unsound)?;
+        Ok(windows)
+    }
+
+    fn fill(&mut self, bytes: &[u8]) -> Option<()> {
+        let Self { plan, config, states, .. } = self;
+        let from = &mut Checked(bytes.strip_prefix(MAGIC)?);
+        if from.number()? != states.len() as u64 {
+            return None;
+        }
+        for (at, state) in states.iter_mut().enumerate() {
+            state.watermark = from.signed()?;
+            let frame = state.frame(plan, WindowId(at as u32), config);
+            let queue = &mut state.queue;
+            state.groups = GroupTable::load(from, &frame, |due_at, slot| queue.push(due_at, slot))?;
+            let limits = (config.contents_per_group_max, config.contents_bytes_max);
+            state.contents = Contents::load(from, state.groups.len(), limits)?;
+        }
+        from.is_at_end().then_some(())
+    }
+
     /// Time has come to `watermark` for the windows of a level: settles what lies behind it. All matches
     /// that other windows make of what came before the watermark have been pushed.
     pub fn advance(&mut self, level: u32, watermark: i64, out: &mut Vec<WindowDetection>) {
@@ -380,7 +426,8 @@ impl WindowState {
                 }
             };
             match next {
-                Some(due_at) => self.queue_at(slot, due_at),
+                // What is settled is behind it: only a state that somebody made up could be due again.
+                Some(due_at) => self.queue_at(slot, due_at.max(self.watermark)),
                 None => self.remove(slot),
             }
             self.groups.tidy(frame);

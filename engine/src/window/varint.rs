@@ -56,6 +56,39 @@ pub(super) fn take_bytes<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     value
 }
 
+/// Reads numbers and bytes of which nobody knows if they are what they should be.
+pub(super) struct Checked<'a>(pub(super) &'a [u8]);
+
+impl<'a> Checked<'a> {
+    pub(super) fn is_at_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn number(&mut self) -> Option<u64> {
+        let len = self.0.iter().position(|byte| *byte < 0x80)? + 1;
+        if len > 10 || (len == 10 && self.0[9] > 1) {
+            return None;
+        }
+        Some(take(&mut self.0))
+    }
+
+    pub(super) fn signed(&mut self) -> Option<i64> {
+        self.number().map(unzigzag)
+    }
+
+    pub(super) fn long(&mut self) -> Option<i128> {
+        let zigzag = u128::from(self.number()?) | u128::from(self.number()?) << 64;
+        Some((zigzag >> 1) as i128 ^ -((zigzag & 1) as i128))
+    }
+
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = usize::try_from(self.number()?).ok()?;
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
