@@ -16,6 +16,8 @@ use std::collections::{HashMap, VecDeque};
 
 pub use mark::Mark;
 
+use crate::windows::checkpoint::Anchor;
+
 /// A partition in the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot {
@@ -71,6 +73,8 @@ pub struct Start {
     pub committed: Option<i64>,
     /// The state there.
     pub mark: Mark,
+    /// A checkpoint of the windows to go on from, which may yet turn out to be of no use.
+    pub checkpoint: Option<Anchor>,
 }
 
 /// An offset that is safe to commit.

@@ -64,6 +64,10 @@ pub struct WindowSettings {
     pub rules_wait: Duration,
     /// How often what nobody needs of the matches topic is deleted.
     pub purge_interval: Duration,
+    /// Where checkpoints of windows are; `None`: there are none.
+    pub state_folder: Option<PathBuf>,
+    /// How often one is made of each partition.
+    pub checkpoint_interval: Duration,
 }
 
 /// Where the groups of windows are counted.
@@ -628,6 +632,8 @@ impl Reader<'_> {
             },
             rules_wait: self.milliseconds("sigmill.window.rules.wait.ms", 0),
             purge_interval: self.milliseconds("sigmill.window.purge.interval.ms", 100),
+            state_folder: self.optional("state.dir").map(PathBuf::from),
+            checkpoint_interval: self.milliseconds("sigmill.window.checkpoint.ms", 1),
         }
     }
 

@@ -170,7 +170,7 @@ impl<'a> Worker<'a> {
             matches: Vec::new(),
             window_rules: Arc::default(),
             feed: WindowFeed::new(&shared.settings.window),
-            shard: Shard::new(&shared.settings),
+            shard: Shard::new(&shared.settings, context.checkpoints.clone()),
             exchanged_at: None,
             now: 0,
             abort_pause: Duration::ZERO,
@@ -274,6 +274,7 @@ impl<'a> Worker<'a> {
         while !self.shared.shutdown.is_asked() {
             self.fill()?;
             self.rewind_if_aborted()?;
+            self.replay_without_checkpoints()?;
             // Behind the fill: a record that came after a swap is matched by the new set.
             self.take_rules();
             self.work()?;

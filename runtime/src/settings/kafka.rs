@@ -58,7 +58,6 @@ const WITHOUT_MEANING: &[(&str, &str)] = &[
         "records that cannot be produced never stop the processor",
     ),
     ("default.timestamp.extractor", "a detection carries its record's timestamp"),
-    ("state.dir", "there is no state directory"),
     ("statestore.cache.max.bytes", "there is no state store"),
     ("cache.max.bytes.buffering", "there is no state store"),
     ("num.standby.replicas", "there is no state store"),

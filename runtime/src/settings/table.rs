@@ -105,6 +105,10 @@ keys! {
         "How long matches wait for the rules that they were found by, if their owner has not read these yet; then they go to the dead-letter topic.";
     "sigmill.window.purge.interval.ms", "milliseconds, from 100", "60000",
         "How often records of the matches topic that no window can need any more are deleted.";
+    "state.dir", "a folder", UNSET,
+        "Where checkpoints of windows are kept, so that a restart reads less of the matches topic; without it, all that open windows depend on is read again. Nothing is lost with it.";
+    "sigmill.window.checkpoint.ms", "milliseconds, from 1", "60000",
+        "How often a checkpoint is made of the windows of each partition of the matches topic, where there is a `state.dir`.";
     "sigmill.window.event.max.bytes", "bytes, from 1", "8192",
         "Longer records count in windows, but their detections do not show them.";
     "sigmill.window.groups.max", "a whole number from 1", "100000",

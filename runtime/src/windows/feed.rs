@@ -113,6 +113,8 @@ mod tests {
             exchange: crate::settings::ExchangeMode::Topic,
             rules_wait: Duration::from_secs(10),
             purge_interval: Duration::from_secs(60),
+            state_folder: None,
+            checkpoint_interval: Duration::from_secs(60),
         };
         let feed = WindowFeed::new(&settings);
         let times = |timestamp, before| feed.times(timestamp, before, 1000);

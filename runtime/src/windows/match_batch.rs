@@ -395,7 +395,7 @@ fn value(from: &mut &[u8]) -> Result<WindowValue, Malformed> {
     }
 }
 
-fn list<'a, T>(
+pub(super) fn list<'a, T>(
     from: &mut &'a [u8],
     mut each: impl FnMut(&mut &'a [u8]) -> Result<T, Malformed>,
 ) -> Result<Vec<T>, Malformed> {
@@ -415,7 +415,7 @@ fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-fn put(out: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -423,12 +423,17 @@ fn put(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+/// A number of either sign.
+pub(super) fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put(out, zigzag(value));
+}
+
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
-fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
+pub(super) fn take(from: &mut &[u8]) -> Result<u64, Malformed> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = from.split_first().ok_or(Malformed)?;
@@ -447,11 +452,11 @@ fn take_version(from: &mut &[u8]) -> Result<u64, Malformed> {
     Ok(u64::from_le_bytes(*version))
 }
 
-fn take_signed(from: &mut &[u8]) -> Result<i64, Malformed> {
+pub(super) fn take_signed(from: &mut &[u8]) -> Result<i64, Malformed> {
     take(from).map(unzigzag)
 }
 
-fn take_bytes<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
+pub(super) fn take_bytes<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], Malformed> {
     let len = usize::try_from(take(from)?).map_err(|_| Malformed)?;
     let (bytes, rest) = from.split_at_checked(len).ok_or(Malformed)?;
     *from = rest;

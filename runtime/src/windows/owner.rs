@@ -30,6 +30,7 @@
 
 mod openings;
 mod places;
+mod saved;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -121,6 +122,8 @@ pub(crate) struct Owner {
     /// Records before it restore.
     restored_at: Option<i64>,
     restored_watermarks: Vec<i64>,
+    /// What it finds in records before it was told by its predecessor: it goes on from a checkpoint.
+    silent_until: Option<i64>,
     /// While restoring: matches for windows that are decided when they close.
     held: HashMap<(u64, GroupKey), Vec<WindowMatch>>,
     /// By version of such windows: which are open.
@@ -149,6 +152,7 @@ impl Owner {
                 .into_iter()
                 .chain(start.mark.levels.iter().flat_map(|levels| levels.iter().copied()))
                 .collect(),
+            silent_until: None,
             held: HashMap::new(),
             listed: HashMap::new(),
             levels: None,
@@ -182,6 +186,11 @@ impl Owner {
     /// Whether its windows are as they were when its partition was given up.
     pub(crate) fn is_restored(&self) -> bool {
         self.restored_at.is_none()
+    }
+
+    /// Whether it has come to where its predecessor was, whatever it began from.
+    pub(crate) fn is_at_work(&self) -> bool {
+        self.is_restored() && self.silent_until.is_none()
     }
 
     /// The latest time told.
@@ -328,6 +337,11 @@ impl Owner {
     }
 
     fn begin_record(&mut self, rules: &WindowRules, offset: i64) {
+        if self.silent_until.is_some_and(|at| offset >= at) {
+            self.silent_until = None;
+            // What it wrote for its successor in silence was not written.
+            self.live.values_mut().for_each(|live| live.told_at = i64::MIN);
+        }
         if self.restored_at.is_some_and(|at| offset >= at) {
             self.restored_at = None;
             let (mut counts, mut out) = (Counts::default(), Output::default());

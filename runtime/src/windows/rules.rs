@@ -27,7 +27,7 @@ pub(crate) struct WindowRule {
     /// It is decided when it closes.
     pub(crate) is_closing: bool,
     /// The window and what feeds it; it comes last.
-    plan: Arc<WindowPlan>,
+    pub(crate) plan: Arc<WindowPlan>,
 }
 
 impl WindowRule {

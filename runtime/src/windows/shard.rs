@@ -4,6 +4,7 @@
 //! matches were found by rules that this processor has not read yet.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
@@ -12,12 +13,13 @@ use rdkafka::message::{BorrowedMessage, Message, OwnedMessage};
 use sigmill_engine::window::{Position, WindowConfig, WindowMatch};
 use tracing::{debug, info, warn};
 
+use super::checkpoint::{Anchor, Checkpoints};
 use super::match_batch::BatchOwner;
 use super::match_batch::{BatchSource, MatchBatch};
 use super::outbox::{Origin, Source};
 use super::owner::{Found, Output, Owner, place};
 use super::rules::{self, WindowRules};
-use crate::commit::{Mark, Slot, Start};
+use crate::commit::{Ledger, Mark, Slot, Start};
 use crate::detection::{Event, EventPosition, Extract};
 use crate::emit::{Emitter, SourceRecord};
 use crate::metrics::{Counts, Metric};
@@ -40,6 +42,12 @@ pub(crate) struct Shard {
     waiting: HashMap<Slot, Waiting>,
     out: Output,
     limit: RateLimit,
+    checkpoints: Option<Arc<Checkpoints>>,
+    checkpoint_interval: Duration,
+    /// When a checkpoint was made of a partition last, or its work began.
+    checkpointed: HashMap<Slot, Instant>,
+    /// Partitions that began at a checkpoint that is of no use.
+    unfounded: HashMap<Slot, i32>,
 }
 
 /// What became of a record.
@@ -50,7 +58,7 @@ enum Outcome {
 }
 
 impl Shard {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, checkpoints: Option<Arc<Checkpoints>>) -> Self {
         Self {
             config: rules::config(settings),
             rules_wait: settings.window.rules_wait,
@@ -58,6 +66,10 @@ impl Shard {
             waiting: HashMap::new(),
             out: Output::default(),
             limit: RateLimit::new(Duration::from_secs(1)),
+            checkpoints,
+            checkpoint_interval: settings.window.checkpoint_interval,
+            checkpointed: HashMap::new(),
+            unfounded: HashMap::new(),
         }
     }
 
@@ -75,7 +87,7 @@ impl Shard {
         let Some(outbox) = &mut emitter.outbox else { return };
         let levels = rules.level_count().saturating_sub(1);
         let told = |(slot, owner): (&Slot, &Owner)| {
-            let (_, partition) = emitter.ledger.name(*slot).filter(|_| owner.is_restored())?;
+            let (_, partition) = emitter.ledger.name(*slot).filter(|_| owner.is_at_work())?;
             let times = (0..levels).map(|level| owner.watermark(level)).collect();
             Some(BatchOwner { partition, times })
         };
@@ -143,6 +155,10 @@ impl Shard {
         {
             return Outcome::Early;
         }
+        if let (Some(anchor), false) = (&start.checkpoint, self.owners.contains_key(&slot)) {
+            self.begin_from((anchor, &start), rules, (slot, message));
+            return Outcome::Done;
+        }
         let slot = match is_replay {
             true => slot,
             false => match emitter.ledger.begin(slot, offset) {
@@ -153,11 +169,14 @@ impl Shard {
         let mut out = std::mem::take(&mut self.out);
         let timestamp = message.timestamp().to_millis().unwrap_or(0);
         let owner = self.owner(slot, &start);
+        // It was counted when it was done.
+        let mut counted = Counts::default();
+        let counts = if is_replay { &mut counted } else { &mut emitter.counts };
         let result = match &batch {
             Ok(_) if is_forced => Err("its rules did not come"),
-            Ok(batch) => owner
-                .take(rules, batch, offset, &mut emitter.counts, &mut out)
-                .map_err(|_| "malformed matches"),
+            Ok(batch) => {
+                owner.take(rules, batch, offset, counts, &mut out).map_err(|_| "malformed matches")
+            }
             Err(_) => Err("malformed matches"),
         };
         emitter.counts.add(
@@ -168,7 +187,8 @@ impl Shard {
             1,
         );
         if is_replay {
-            self.out = out;
+            // So was what it led to.
+            self.out = Output::default();
             return Outcome::Done;
         }
         if let Err(reason) = result {
@@ -194,7 +214,62 @@ impl Shard {
         self.out = out;
         emitter.ledger.set_mark(slot, self.mark(slot));
         emitter.ledger.read(slot, offset);
+        self.keep(slot, message);
         Outcome::Done
+    }
+
+    /// Begins with what a checkpoint says, if this is the record that it was made at.
+    fn begin_from<M: Message>(
+        &mut self,
+        (anchor, start): (&Anchor, &Start),
+        rules: &WindowRules,
+        (slot, message): (Slot, &M),
+    ) {
+        let Some(checkpoints) = &self.checkpoints else { return };
+        let partition = message.partition();
+        if self.unfounded.contains_key(&slot) {
+            return;
+        }
+        if !anchor.is(message.offset(), message.payload().unwrap_or_default()) {
+            checkpoints.give_up(partition, anchor, "it was not made of this log");
+            self.unfounded.insert(slot, partition);
+            return;
+        }
+        let Some(bytes) = checkpoints.read(partition, anchor) else {
+            self.unfounded.insert(slot, partition);
+            return;
+        };
+        match Owner::load(self.config.clone(), rules, start, &bytes) {
+            Ok(owner) => {
+                info!(partition, offset = anchor.offset, "Windows go on from a checkpoint.");
+                self.owners.insert(slot, owner);
+            }
+            Err(_) => {
+                checkpoints.give_up(partition, anchor, "it cannot be read");
+                self.unfounded.insert(slot, partition);
+            }
+        }
+    }
+
+    /// Partitions that have to begin again, from the log.
+    pub(crate) fn take_unfounded(&mut self, ledger: &Ledger) -> Vec<i32> {
+        let unfounded = self.unfounded.drain();
+        unfounded.filter(|(slot, _)| ledger.start(*slot).is_some()).map(|(_, at)| at).collect()
+    }
+
+    /// Makes a checkpoint of a partition, if it is time for one: of the state behind this record.
+    fn keep<M: Message>(&mut self, slot: Slot, message: &M) {
+        let (Some(checkpoints), Some(owner)) = (&self.checkpoints, self.owners.get(&slot)) else {
+            return;
+        };
+        let made = self.checkpointed.entry(slot).or_insert_with(Instant::now);
+        if made.elapsed() < self.checkpoint_interval || !owner.is_at_work() {
+            return;
+        }
+        let at = (message.offset(), message.payload().unwrap_or_default());
+        if checkpoints.write(message.partition(), at, |out| owner.save(out)) {
+            *made = Instant::now();
+        }
     }
 
     /// Takes what a record of a data partition is for windows that are counted where it is read.
@@ -290,7 +365,10 @@ impl Shard {
         rules: &WindowRules,
         extract: &mut Extract,
     ) {
-        self.owners.retain(|slot, _| emitter.ledger.start(*slot).is_some());
+        let is_there = |slot: &Slot| emitter.ledger.start(*slot).is_some();
+        self.owners.retain(|slot, _| is_there(slot));
+        self.checkpointed.retain(|slot, _| is_there(slot));
+        self.unfounded.retain(|slot, _| is_there(slot));
         if self.waiting.is_empty() {
             return;
         }

@@ -19,6 +19,7 @@ use crate::rate_limit::RateLimit;
 use crate::run_error::RunError;
 use crate::settings::{ExchangeMode, Settings};
 use crate::view::WorkerView;
+use crate::windows::checkpoint::Checkpoints;
 
 /// How long a rebalance waits for acknowledgements.
 const REVOKE_WAIT: Duration = Duration::from_secs(5);
@@ -43,6 +44,8 @@ pub(crate) struct WorkerContext {
     pub(super) tracks_windows: AtomicBool,
     /// Why the worker cannot go on.
     pub(super) failure: Mutex<Option<String>>,
+    /// Where windows are kept, if anywhere.
+    pub(super) checkpoints: Option<Arc<Checkpoints>>,
     /// A transaction was aborted: the partitions have to go back to what is committed.
     pub(super) is_rewinding: AtomicBool,
 }
@@ -66,6 +69,7 @@ impl WorkerContext {
             has_own_windows: settings.window.exchange == ExchangeMode::None,
             tracks_windows: AtomicBool::new(false),
             failure: Mutex::default(),
+            checkpoints: Checkpoints::new(settings)?.map(Arc::new),
             is_rewinding: AtomicBool::new(false),
         })
     }
@@ -103,6 +107,7 @@ impl WorkerContext {
                     _ => None,
                 },
                 mark: Mark::from_metadata(found.metadata()),
+                checkpoint: None,
             })
         };
         let elements = partitions.elements();
@@ -114,10 +119,15 @@ impl WorkerContext {
         &self,
         emitter: &mut Emitter,
         partition: &mut TopicPartitionListElem<'_>,
-        start: Start,
+        mut start: Start,
         first: Option<i64>,
     ) {
         let (topic, number) = (partition.topic().to_owned(), partition.partition());
+        if let (Some(checkpoints), true) = (&self.checkpoints, topic == self.matches_topic)
+            && let (Some(replay), Some(committed)) = (start.mark.replay, start.committed)
+        {
+            start.checkpoint = checkpoints.find(number, replay, committed);
+        }
         let first = self.first_offset(&topic, &start).or(first.map(Offset::Offset));
         if let Some(first) = first
             && let Err(error) = partition.set_offset(first)
@@ -129,6 +139,9 @@ impl WorkerContext {
 
     /// The offset to read from, if that is not for the client to find.
     fn first_offset(&self, topic: &str, start: &Start) -> Option<Offset> {
+        if let Some(checkpoint) = start.checkpoint {
+            return Some(Offset::Offset(checkpoint.offset));
+        }
         let has_windows = self.has_own_windows || topic == self.matches_topic;
         match (start.committed, start.mark.replay) {
             (Some(committed), Some(replay)) if has_windows => {

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::Offset;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::Worker;
 use crate::run_error::RunError;
@@ -21,10 +21,34 @@ impl Worker<'_> {
             return Ok(());
         }
         self.fail()?;
-        let fatal = |error: KafkaError| RunError::Fatal(format!("cannot rewind: {error}"));
         let assigned = self.consumer.assignment().map_err(fatal)?;
-        self.consumer.incremental_unassign(&assigned).map_err(fatal)?;
-        let starts = self.context.starts(self.consumer, &assigned);
+        self.begin_anew(&assigned)?;
+        // The reason may be there for a while.
+        self.abort_pause = (self.abort_pause * 2).clamp(ABORT_PAUSE, ABORT_PAUSE_MAX);
+        let until = Instant::now() + self.abort_pause;
+        while Instant::now() < until && !self.shared.shutdown.is_asked() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Partitions whose checkpoint is of no use begin again, from the log alone.
+    pub(super) fn replay_without_checkpoints(&mut self) -> Result<(), RunError> {
+        let partitions = self.shard.take_unfounded(&self.context.emitter().ledger);
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.context.matches_topic, partition);
+        }
+        self.begin_anew(&list)
+    }
+
+    /// Goes back to what is committed, with these partitions.
+    fn begin_anew(&mut self, assigned: &TopicPartitionList) -> Result<(), RunError> {
+        self.consumer.incremental_unassign(assigned).map_err(fatal)?;
+        let starts = self.context.starts(self.consumer, assigned);
         self.fail()?;
         let mut emitter = self.context.emitter();
         for (partition, start) in assigned.elements().iter_mut().zip(starts) {
@@ -38,14 +62,12 @@ impl Worker<'_> {
             self.context.begin_partition(&mut emitter, partition, start, first);
         }
         drop(emitter);
-        self.consumer.incremental_assign(&assigned).map_err(fatal)?;
-        self.consumer.resume(&assigned).map_err(fatal)?;
-        // The reason may be there for a while.
-        self.abort_pause = (self.abort_pause * 2).clamp(ABORT_PAUSE, ABORT_PAUSE_MAX);
-        let until = Instant::now() + self.abort_pause;
-        while Instant::now() < until && !self.shared.shutdown.is_asked() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.consumer.incremental_assign(assigned).map_err(fatal)?;
+        self.consumer.resume(assigned).map_err(fatal)?;
         Ok(())
     }
+}
+
+fn fatal(error: KafkaError) -> RunError {
+    RunError::Fatal(format!("cannot rewind: {error}"))
 }

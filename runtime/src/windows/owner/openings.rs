@@ -12,15 +12,15 @@ use crate::windows::rules::{WindowRule, WindowRules};
 #[derive(Debug, Default)]
 pub(super) struct Listed {
     pub(super) whole: Option<List>,
-    coming: Option<List>,
+    pub(super) coming: Option<List>,
 }
 
 #[derive(Debug)]
 pub(super) struct List {
     pub(super) settled: i64,
-    missing: u64,
+    pub(super) missing: u64,
     /// Empty where nobody restores.
-    groups: HashMap<GroupKey, i64>,
+    pub(super) groups: HashMap<GroupKey, i64>,
 }
 
 impl Listed {

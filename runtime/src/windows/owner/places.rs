@@ -24,6 +24,21 @@ impl Places {
         self.0.front().copied()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Place> {
+        self.0.iter()
+    }
+
+    /// Takes one behind the others, as it was kept before.
+    pub(super) fn push(&mut self, place: Place) {
+        if self.0.len() < PLACES_MAX {
+            self.0.push_back(place);
+        }
+    }
+
     /// Keeps an offset, before which no event is later than `time`, if the last one kept is long ago.
     pub(super) fn note(&mut self, offset: i64, time: i64, span: i64) {
         let step = (span / PLACES_PER_SPAN).max(1);

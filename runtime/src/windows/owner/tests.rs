@@ -122,7 +122,7 @@ fn take(
     (found, out.openings)
 }
 
-/// At every cut a new owner goes on as the old one does.
+/// At every cut a new owner goes on as the old one does, whether it reads the log or begins with a checkpoint.
 fn check_take_over(condition: &str, emit: Emit) {
     let set = rule_set(condition);
     let config = WindowConfig { emit, grace_ms: Some(GRACE), ..WindowConfig::default() };
@@ -136,6 +136,7 @@ fn check_take_over(condition: &str, emit: Emit) {
         let mut first = owner();
         let mut successors: Vec<(i64, Owner)> = Vec::new();
         let mut restored_most = 0;
+        let mut checkpoint: Option<(i64, Vec<u8>)> = None;
         let mut log: Vec<Vec<u8>> = Vec::new();
         let mut coming: VecDeque<Vec<u8>> = records.into();
         while let Some(bytes) = coming.pop_front() {
@@ -156,10 +157,15 @@ fn check_take_over(condition: &str, emit: Emit) {
                 // Others may come first.
                 coming.insert(random.below(3).min(coming.len() as i64) as usize, bytes);
             }
+            if random.below(15) == 0 {
+                let mut bytes = Vec::new();
+                first.save(&mut bytes);
+                checkpoint = Some((offset + 1, bytes));
+            }
             if random.below(20) == 0 {
                 let cut = offset + 1;
                 let mark = first.mark();
-                let start = Start { committed: Some(cut), mark: mark.clone() };
+                let start = Start { committed: Some(cut), mark: mark.clone(), checkpoint: None };
                 let mut successor = Owner::new(config.clone(), &start);
                 let from = mark.replay.unwrap();
                 restored_most = restored_most.max(cut - from);
@@ -167,6 +173,15 @@ fn check_take_over(condition: &str, emit: Emit) {
                     let (told, _) = take(&mut successor, &rules, at, &log[at as usize]);
                     assert!(told.is_empty(), "who restores says nothing: {told:?}");
                 }
+                successors.push((cut, successor));
+                let Some((kept_at, bytes)) = &checkpoint else { continue };
+                let mut successor = Owner::load(config.clone(), &rules, &start, bytes).unwrap();
+                for at in *kept_at..cut {
+                    // Its predecessor told what it finds there.
+                    take(&mut successor, &rules, at, &log[at as usize]);
+                    assert!(!successor.is_at_work());
+                }
+                assert_eq!(successor.mark(), mark);
                 successors.push((cut, successor));
             }
         }
@@ -275,4 +290,37 @@ fn matches_that_do_not_fit_their_window_are_counted_and_left_out() {
     assert_eq!(counts.get(Metric::WindowMatchesMalformed), 4);
     assert_eq!(counts.get(Metric::WindowMatchesOutdated), 1);
     assert_eq!(counts.get(Metric::WindowMatches), 1);
+}
+
+#[test]
+fn an_owner_that_is_not_whole_is_refused() {
+    let set = rule_set("count() by host > 3");
+    let config = WindowConfig::default();
+    let rules = WindowRules::new(&set, &config);
+    let mut random = Random(7);
+    let mut owner = Owner::new(config.clone(), &Start::default());
+    for (at, bytes) in records(&mut random, rules.by_window[0].version).iter().enumerate() {
+        take(&mut owner, &rules, at as i64, bytes);
+    }
+    let mut bytes = Vec::new();
+    owner.save(&mut bytes);
+    let load = |bytes: &[u8]| Owner::load(config.clone(), &rules, &Start::default(), bytes);
+    assert!(load(&bytes).is_ok());
+    for len in 0..bytes.len() {
+        assert!(load(&bytes[..len]).is_err(), "cut at {len}");
+    }
+    // Whatever stands there, it ends well.
+    for _ in 0..20_000 {
+        let mut other = bytes.clone();
+        for _ in 0..=random.below(3) {
+            let at = random.below(other.len() as u64) as usize;
+            other[at] = random.below(256) as u8;
+        }
+        let _ = load(&other);
+    }
+    // A version that is not in force any more is left out.
+    let other = rule_set("count() by host > 4");
+    let other = WindowRules::new(&other, &config);
+    let loaded = Owner::load(config.clone(), &other, &Start::default(), &bytes).unwrap();
+    assert!(loaded.live.is_empty());
 }
