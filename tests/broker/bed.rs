@@ -349,6 +349,13 @@ impl Bed {
         found.map_or(0, |(_, end)| end)
     }
 
+    /// How many partitions a topic has; 0 if there is none.
+    pub(crate) fn partition_count(&self, name: &str) -> i32 {
+        let consumer: BaseConsumer = self.config().create().unwrap();
+        let metadata = consumer.fetch_metadata(Some(&self.topic(name)), REQUEST).unwrap();
+        metadata.topics().first().map_or(0, |topic| topic.partitions().len() as i32)
+    }
+
     /// The offset behind the last record of a partition.
     pub(crate) fn end(&self, name: &str, partition: i32) -> i64 {
         let consumer: BaseConsumer = self.config().create().unwrap();

@@ -209,6 +209,12 @@ impl App {
         let instances = (0..3).map(|at| {
             // One of them is known to the group by name.
             let instance = if at == 0 { "group.instance.id=first\n" } else { "" };
+            // Two of them keep checkpoints, each its own.
+            let state = folder.join(format!("{name}-{at}"));
+            let state = match at {
+                0 => String::new(),
+                _ => format!("state.dir={}\nsigmill.window.checkpoint.ms=300\n", state.display()),
+            };
             let guarantee = if is_exactly_once { "exactly_once_v2" } else { "at_least_once" };
             let text = format!(
                 "bootstrap.servers={}\napplication.id={name}\ndata.topic={}\noutput.topic={}\n\
@@ -218,7 +224,7 @@ impl App {
                  sigmill.window.emit={}\nsigmill.window.grace.ms={GRACE_MS}\n\
                  sigmill.admin.listen=off\nskip.app.registration=true\n\
                  sigmill.rules.debounce.ms=50\nmax.poll.records=200\n\
-                 reconnect.backoff.max.ms=500\n{instance}",
+                 reconnect.backoff.max.ms=500\n{state}{instance}",
                 bed.kafka_settings().bootstrap_servers,
                 bed.topic("data"),
                 bed.topic(&out),

@@ -9,6 +9,7 @@
 mod aggregations;
 mod avro;
 mod bed;
+mod checkpoints;
 mod control;
 mod correlations;
 mod crash;
