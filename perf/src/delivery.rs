@@ -5,7 +5,7 @@
 //! | exactly once | its throughput over that of at least once | the same topic, read from its start by a new group each time, in turns |
 //! | windows | CPU per GB when an aggregation takes a share of the records, over that without | the same, with one rule more |
 //! | recovery | how long after `kill -9` of one of two processes every partition is worked on again | offsets that are committed, asked for again and again |
-//! | restoring | matches a second when windows are taken over | a start with so many matches to restore over one with none |
+//! | restoring | matches a second when windows are taken over | a start with so many matches to restore over one with none; once more from checkpoints |
 //!
 //! CPU time is the process's own, user and system, all its threads. A run counts only if every record was
 //! worked on: the committed offsets have to come to the ends.
@@ -79,6 +79,22 @@ impl Process {
         let ticks = ticks(11).zip(ticks(12)).context("an odd stat file")?;
         // A hundredth of a second on every Linux that there is.
         Ok(Duration::from_millis((ticks.0 + ticks.1) * 10))
+    }
+}
+
+/// Records that move time, so that there is a heartbeat to commit.
+struct Beat<'a> {
+    producer: &'a BaseProducer,
+    data: &'a str,
+    time: i64,
+}
+
+impl Beat<'_> {
+    fn send(&mut self) -> anyhow::Result<()> {
+        self.time += 1;
+        let record = BaseRecord::<(), _>::to(self.data).partition(0).payload(br#"{"n":1}"#);
+        send(self.producer, record.timestamp(self.time))?;
+        Ok(self.producer.flush(REQUEST)?)
     }
 }
 
@@ -415,25 +431,10 @@ impl Bed<'_> {
             application = Some(name.clone());
             // Until the group has forgotten it, nobody gets its partitions.
             std::thread::sleep(Duration::from_millis(SESSION_MS + 1_000));
-            let before = self.progress(&name, &topic)?;
-            let before: i64 = before.iter().map(|(at, _)| at).sum();
-            let started = Instant::now();
-            let (process, _) =
-                self.start(Some(&name), (&rules, &data), "commit.interval.ms=20\n")?;
-            loop {
-                // Something that moves time, so that there is a heartbeat to commit.
-                time += 1;
-                let record = BaseRecord::<(), _>::to(&data).partition(0).payload(br#"{"n":1}"#);
-                send(&producer, record.timestamp(time))?;
-                producer.flush(REQUEST)?;
-                let after: i64 = self.progress(&name, &topic)?.iter().map(|(at, _)| at).sum();
-                if after > before {
-                    break;
-                }
-                anyhow::ensure!(started.elapsed() < WITHIN, "windows are not restored in time");
-            }
-            let taken = started.elapsed();
-            let cpu = process.cpu()?;
+            let mut beat = Beat { producer: &producer, data: &data, time };
+            let (taken, cpu, process) =
+                self.restore(&name, &rules, &mut beat, "commit.interval.ms=20\n")?;
+            drop(process);
             if part == 0 {
                 empty = taken;
                 println!("a start with nothing to restore: {:.2} s", taken.as_secs_f64());
@@ -444,9 +445,55 @@ impl Bed<'_> {
                     cpu.as_secs_f64(),
                     count as f64 / restored / 1e6
                 );
+                let state = self.folder.join("state");
+                let changes = format!(
+                    "commit.interval.ms=20\nstate.dir={}\nsigmill.window.checkpoint.ms=1000\n",
+                    state.display()
+                );
+                let forgotten = Duration::from_millis(SESSION_MS + 1_000);
+                std::thread::sleep(forgotten);
+                let (_, _, process) = self.restore(&name, &rules, &mut beat, &changes)?;
+                // Time for a checkpoint of every partition, and for a commit beyond it.
+                let until = Instant::now() + Duration::from_secs(15);
+                while Instant::now() < until {
+                    beat.send()?;
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                drop(process);
+                std::thread::sleep(forgotten);
+                let (taken, cpu, process) = self.restore(&name, &rules, &mut beat, &changes)?;
+                drop(process);
+                let restored = taken.saturating_sub(empty).as_secs_f64().max(0.001);
+                println!(
+                    "{count} matches restored from checkpoints in {restored:.2} s, {:.2} s of CPU",
+                    cpu.as_secs_f64()
+                );
             }
+            time = beat.time;
         }
         Ok(())
+    }
+
+    /// Starts the application again, and waits until it has its windows: how long that took, and the CPU time.
+    fn restore(
+        &mut self,
+        name: &str,
+        rules: &str,
+        beat: &mut Beat<'_>,
+        changes: &str,
+    ) -> anyhow::Result<(Duration, Duration, Process)> {
+        let topic = format!("{name}-sigmill-matches");
+        let sum = |progress: Vec<(i64, i64)>| progress.iter().map(|(at, _)| at).sum::<i64>();
+        let before = sum(self.progress(name, &topic)?);
+        let started = Instant::now();
+        let (process, _) = self.start(Some(name), (rules, beat.data), changes)?;
+        loop {
+            beat.send()?;
+            if sum(self.progress(name, &topic)?) > before {
+                return Ok((started.elapsed(), process.cpu()?, process));
+            }
+            anyhow::ensure!(started.elapsed() < WITHIN, "windows are not restored in time");
+        }
     }
 
     fn drain_or_done(

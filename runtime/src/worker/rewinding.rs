@@ -21,7 +21,7 @@ impl Worker<'_> {
             return Ok(());
         }
         self.fail()?;
-        let assigned = self.consumer.assignment().map_err(fatal)?;
+        let assigned = self.consumer.assignment().map_err(|error| fatal(&error))?;
         self.begin_anew(&assigned)?;
         // The reason may be there for a while.
         self.abort_pause = (self.abort_pause * 2).clamp(ABORT_PAUSE, ABORT_PAUSE_MAX);
@@ -47,7 +47,7 @@ impl Worker<'_> {
 
     /// Goes back to what is committed, with these partitions.
     fn begin_anew(&mut self, assigned: &TopicPartitionList) -> Result<(), RunError> {
-        self.consumer.incremental_unassign(assigned).map_err(fatal)?;
+        self.consumer.incremental_unassign(assigned).map_err(|error| fatal(&error))?;
         let starts = self.context.starts(self.consumer, assigned);
         self.fail()?;
         let mut emitter = self.context.emitter();
@@ -62,12 +62,12 @@ impl Worker<'_> {
             self.context.begin_partition(&mut emitter, partition, start, first);
         }
         drop(emitter);
-        self.consumer.incremental_assign(assigned).map_err(fatal)?;
-        self.consumer.resume(assigned).map_err(fatal)?;
+        self.consumer.incremental_assign(assigned).map_err(|error| fatal(&error))?;
+        self.consumer.resume(assigned).map_err(|error| fatal(&error))?;
         Ok(())
     }
 }
 
-fn fatal(error: KafkaError) -> RunError {
+fn fatal(error: &KafkaError) -> RunError {
     RunError::Fatal(format!("cannot rewind: {error}"))
 }
