@@ -87,7 +87,7 @@ impl Case {
         plan(self.measure, self.is_closing, self.is_carrying, self.threshold)
     }
 
-    fn new(&self) -> Windows {
+    fn begin(&self) -> Windows {
         Windows::new(self.plan(), self.config.clone())
     }
 
@@ -173,7 +173,7 @@ proptest! {
         cut in any::<prop::sample::Index>(),
     ) {
         let cut = cut.index(steps.len());
-        let (mut first, mut at) = (case.new(), At::default());
+        let (mut first, mut at) = (case.begin(), At::default());
         for step in &steps[..cut] {
             apply(&mut first, &case, &mut at, step);
         }
@@ -195,7 +195,7 @@ proptest! {
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         len in prop::option::of(any::<prop::sample::Index>()),
     ) {
-        let (mut windows, mut at) = (case.new(), At::default());
+        let (mut windows, mut at) = (case.begin(), At::default());
         let (before, after) = steps.split_at(steps.len() / 2);
         for step in before {
             apply(&mut windows, &case, &mut at, step);
@@ -244,7 +244,7 @@ fn windows_of_another_plan_are_refused() {
         config: WindowConfig::default(),
     };
     let (inputs, distinct) = (case(Measure::InputsInOrder), case(Measure::DistinctValues));
-    let (mut windows, mut at) = (distinct.new(), At::default());
+    let (mut windows, mut at) = (distinct.begin(), At::default());
     for number in 0..200 {
         let step = Step::Push { group: 1, later: 1, number, is_again: false };
         apply(&mut windows, &distinct, &mut at, &step);
