@@ -7,9 +7,10 @@
 //! | a delivery fails because of | what follows |
 //! |---|---|
 //! | the network, a broker, a time-out | it is sent again, for ever; nothing beyond it is committed |
-//! | a rule's own topic (missing, forbidden) | it goes to the default output topic, with a header |
+//! | a rule's own topic (missing, forbidden) | it and for a minute what follows go to the default output topic, with a header |
 //! | the default output topic (missing, forbidden) | it is sent again, for ever, with an error in the log |
 //! | its size, in a batch with others | it is sent again alone: a broker refuses a batch as a whole |
+//! | a rule's own topic (too small for it) | at least once: as above, but for this detection alone |
 //! | the detection itself (too large) | it goes to the dead-letter topic if there is one; else it is counted, logged, and given up |
 //! | the dead-letter topic, for whatever lasting reason | it is counted, logged, and given up |
 //!
@@ -27,6 +28,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use sigmill_engine::window::WindowMatch;
 use tracing::error;
 
+use crate::budget::{Budget, RuleStates, Spend};
 use crate::client;
 use crate::clock;
 use crate::commit::{Flight, FlightId, FlightKind, Ledger, Slot};
@@ -47,6 +49,8 @@ use crate::windows::rules::Fnv;
 const OPENINGS_MAX: usize = 2_000;
 /// The header that names the topic a detection was meant for.
 const HEADER_OUTPUT_TOPIC: &str = "sigmill.output.topic";
+/// The header that says how many detections of the rule were left out before.
+const HEADER_SUPPRESSED: &str = "sigmill.suppressed_count";
 /// The header that names the author of the rule.
 const HEADER_AUTHOR: &str = "sigmill-rule-author";
 /// The header that says why something is in the dead-letter topic.
@@ -71,6 +75,8 @@ pub struct Emitter {
     pub counts: Counts,
     /// What the worker measured.
     pub latencies: Latencies,
+    /// What rules may spend.
+    pub(crate) budget: Budget,
     pub(crate) retries: VecDeque<Outgoing>,
     /// What was too large with others; each is sent when nothing else is in flight.
     pub(crate) alone: VecDeque<Outgoing>,
@@ -97,7 +103,11 @@ impl Emitter {
     ///
     /// # Errors
     /// The producer's settings are refused.
-    pub fn new(settings: &Settings, worker: usize) -> Result<Self, RunError> {
+    pub(crate) fn new(
+        settings: &Settings,
+        worker: usize,
+        rule_states: &Arc<RuleStates>,
+    ) -> Result<Self, RunError> {
         let mut config = match settings.is_exactly_once {
             true => client::transactional_config(settings, worker),
             false => client::producer_config(&settings.kafka),
@@ -117,6 +127,12 @@ impl Emitter {
             ledger: Ledger::new(),
             counts: Counts::default(),
             latencies: Latencies::default(),
+            budget: Budget::new(
+                settings.rule_detections_per_second,
+                settings.worker_count,
+                Instant::now(),
+                rule_states,
+            ),
             retries: VecDeque::new(),
             alone: VecDeque::new(),
             alone_in_flight: None,
@@ -166,11 +182,12 @@ impl Emitter {
         event: &Event<'_>,
         extract: &Extract,
     ) {
+        let Some(suppressed) = self.spend(rule) else { return };
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
         self.write(rule, &mut buf, event, extract);
         let headers = record.message.headers().map(|headers| forward(headers, 1));
-        let headers = with_author(headers, rule);
+        let headers = with_suppressed(with_author(headers, rule), suppressed);
         let id = self.begin(record, buf.len(), FlightKind::Detection);
         let key = record.message.key();
         self.send_of_rule(rule, key, &buf, event.timestamp, headers, id);
@@ -186,14 +203,30 @@ impl Emitter {
         event: &Event<'_>,
         extract: &Extract,
     ) {
+        let Some(suppressed) = self.spend(rule) else { return };
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
         self.write(rule, &mut buf, event, extract);
         let timestamp = event.timestamp.unwrap_or(0);
         let id = self.ledger.sent(slot, offset, timestamp, buf.len(), FlightKind::Detection);
-        let headers = with_author(None, rule);
+        let headers = with_suppressed(with_author(None, rule), suppressed);
         self.send_of_rule(rule, Some(b""), &buf, event.timestamp, headers, id);
         self.buf = buf;
+    }
+
+    /// Whether the rule may make a detection; if so, how many it has to tell of that were left out.
+    fn spend(&mut self, rule: &ActiveRule) -> Option<u64> {
+        if !self.budget.is_limited() {
+            return Some(0);
+        }
+        let number = rule_number(rule);
+        match self.budget.spend(number, &rule.key, Instant::now()) {
+            Spend::Send { suppressed } => Some(suppressed),
+            Spend::Suppress => {
+                self.counts.add(Metric::DetectionsSuppressed, 1);
+                None
+            }
+        }
     }
 
     /// Takes a match for the owner of its group.
@@ -293,6 +326,9 @@ impl Emitter {
                 known.and_then(|known| transaction.remedy(&known))
             }
         };
+        let is_broken =
+            rule.output_topic != self.output_topic && self.budget.is_broken(&rule.output_topic);
+        let remedy = remedy.or(is_broken.then_some(Remedy::DefaultTopic));
         let Some(remedy) = remedy else {
             return self.send(&rule.output_topic, key, payload, timestamp, headers, id);
         };
@@ -389,6 +425,7 @@ impl Emitter {
             // One call serves one event; there may be more.
             self.producer.poll(Duration::ZERO);
         }
+        self.budget.look(Instant::now());
         self.send_again();
     }
 
@@ -465,10 +502,22 @@ impl Emitter {
             }
             Cause::Topic => {
                 self.say(code, &outgoing.topic, "A rule's topic is not usable; using the default.");
+                self.break_topic(code, &outgoing.topic);
+                self.reroute(outgoing);
+            }
+            Cause::Record
+                if outgoing.topic != self.output_topic
+                    && !self.batches.contains_key(&outgoing.id.0) =>
+            {
+                self.say(code, &outgoing.topic, "A rule's topic refuses it; using the default.");
                 self.reroute(outgoing);
             }
             Cause::Record => self.give_up(code, outgoing),
         }
+    }
+
+    fn break_topic(&mut self, code: RDKafkaErrorCode, topic: &str) {
+        self.budget.break_topic(topic, &code.to_string(), Instant::now());
     }
 
     fn reroute(&mut self, mut outgoing: Outgoing) {
@@ -499,6 +548,9 @@ impl Emitter {
             }
             _ => None,
         };
+        if remedy == Some(Remedy::DefaultTopic) {
+            self.break_topic(code, &outgoing.topic);
+        }
         let identity = self.identity(outgoing.id);
         if cause == Cause::Fatal {
             self.fatal.get_or_insert_with(|| format!("{code} (topic {})", outgoing.topic));
@@ -597,6 +649,16 @@ fn with_author(headers: Option<OwnedHeaders>, rule: &ActiveRule) -> Option<Owned
     let Some(author) = &rule.author else { return headers };
     let headers = headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(1));
     Some(headers.insert(Header { key: HEADER_AUTHOR, value: Some(author.as_str()) }))
+}
+
+/// The headers with the number of detections that were left out before, if there are any.
+fn with_suppressed(headers: Option<OwnedHeaders>, suppressed: u64) -> Option<OwnedHeaders> {
+    if suppressed == 0 {
+        return headers;
+    }
+    let headers = headers.unwrap_or_else(|| OwnedHeaders::new_with_capacity(1));
+    let count = suppressed.to_string();
+    Some(headers.insert(Header { key: HEADER_SUPPRESSED, value: Some(count.as_str()) }))
 }
 
 /// The record's headers, with room for more.

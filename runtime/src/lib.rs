@@ -13,6 +13,7 @@ mod account;
 pub mod admin;
 pub mod avro;
 mod batch;
+mod budget;
 mod calendar;
 pub mod client;
 mod clock;

@@ -54,6 +54,7 @@ metrics! {
     Detections, "sigmill_detections_produced_total", "Detections acknowledged by the brokers.";
     DetectionsRetried, "sigmill_detections_retried_total", "Detections sent again after a failure.";
     DetectionsRerouted, "sigmill_detections_rerouted_total", "Detections sent to the default output topic, their own being unusable.";
+    DetectionsSuppressed, "sigmill_detections_suppressed_total", "Detections left out, their rule being beyond its budget.";
     DetectionsFailed, "sigmill_detections_failed_total", "Detections that can never be produced.";
     DeadLetters, "sigmill_deadletters_total", "Records acknowledged in the dead-letter topic.";
     DeadLettersFailed, "sigmill_deadletters_failed_total", "Records that cannot be produced to the dead-letter topic either.";

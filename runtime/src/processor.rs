@@ -19,6 +19,7 @@ use core_affinity::CoreId;
 use tracing::{error, info, warn};
 
 use crate::admin::{Admin, TopicSpec};
+use crate::budget::RuleStates;
 use crate::control::Control;
 use crate::enrich::TableKeeper;
 use crate::instances::Instances;
@@ -119,16 +120,21 @@ impl Processor {
             }
             ExchangeMode::None => None,
         };
+        let rule_states = Arc::new(RuleStates::default());
         let mut view = View {
             rules: Arc::clone(&rules),
             workers: Vec::new(),
             other_counts: vec![reader_counts],
             rates: Arc::default(),
-            parts: Vec::new(),
+            parts: vec![rule_states.clone()],
         };
         let mut workers = Vec::with_capacity(settings.worker_count);
         for (index, core) in cores(settings.worker_count).into_iter().enumerate() {
-            let worker = WorkerView { core: core.map(|core| core.id), ..WorkerView::default() };
+            let worker = WorkerView {
+                core: core.map(|core| core.id),
+                rule_states: Arc::clone(&rule_states),
+                ..WorkerView::default()
+            };
             let shared = WorkerShared {
                 settings: Arc::clone(&settings),
                 rules: Arc::clone(&rules),

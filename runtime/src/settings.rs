@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use regex_automata::meta::Regex;
 use sigmill_engine::window::Emit;
 use sigmill_parser::{FieldMapping, JsonPath, Level, Pipelines};
 
@@ -156,6 +157,8 @@ pub struct Settings {
     pub deadletter_topic: Option<String>,
     pub in_flight_records_max: usize,
     pub in_flight_bytes_max: usize,
+    /// Of one rule, over all workers; 0: no limit.
+    pub rule_detections_per_second: usize,
     pub rules_debounce: Duration,
     pub start_timeout: Duration,
     pub stop_timeout: Duration,
@@ -260,8 +263,16 @@ impl Settings {
         let shadow = reader.shadow(&application_id, &output_topic);
         let record_bytes_max = reader.number("sigmill.record.max.bytes", 1, usize::MAX);
         let deadletter_topic = reader.optional("sigmill.deadletter.topic");
+        if let (Some(topic), Some((entry, _))) =
+            (&deadletter_topic, reader.entry("sigmill.deadletter.topic"))
+            && (names_topic(&data_topics, topic) || *topic == rules_topic)
+        {
+            reader.wrong(&entry, "the processor reads this topic");
+        }
         let in_flight_records_max = reader.number("sigmill.inflight.max.records", 1, usize::MAX);
         let in_flight_bytes_max = reader.number("sigmill.inflight.max.bytes", 1, usize::MAX);
+        let rule_detections_per_second =
+            reader.number("sigmill.rule.detections.per.second", 0, usize::MAX);
         let rules_debounce = reader.milliseconds("sigmill.rules.debounce.ms", 0);
         let start_timeout = reader.milliseconds("sigmill.start.timeout.ms", 1);
         let stop_timeout = reader.milliseconds("sigmill.stop.timeout.ms", 1);
@@ -312,6 +323,7 @@ impl Settings {
             deadletter_topic,
             in_flight_records_max,
             in_flight_bytes_max,
+            rule_detections_per_second,
             rules_debounce,
             start_timeout,
             stop_timeout,
@@ -333,7 +345,7 @@ impl Settings {
             || topic == self.rules_topic
             || topic == self.matches_topic()
             || self.instances_topic.as_deref() == Some(topic)
-            || self.data_topics.iter().any(|data| data == topic)
+            || names_topic(&self.data_topics, topic)
     }
 }
 
@@ -468,6 +480,13 @@ impl Reader<'_> {
             let (odd, entry) = (odd.clone(), entry.clone());
             self.wrong(&entry, &format!("`{odd}` is not a topic name"));
         }
+        for pattern in topics.iter().filter(|topic| topic.starts_with('^')) {
+            // It also has to be told which topics must not be written to.
+            if let (Err(error), Some(entry)) = (Regex::new(pattern), self.properties.get(name)) {
+                let entry = entry.clone();
+                self.wrong(&entry, &format!("`{pattern}` is not a regular expression: {error}"));
+            }
+        }
         topics
     }
 
@@ -476,7 +495,7 @@ impl Reader<'_> {
         let shared = |topic: &str, name: &'static str| match name {
             _ if topic.is_empty() => None,
             "output.topic" if topic == rules => Some("sigma.rules.topic"),
-            _ if data.iter().any(|data| data == topic) => Some("data.topic"),
+            _ if names_topic(data, topic) => Some("data.topic"),
             _ => None,
         };
         for (topic, name) in [(output, "output.topic"), (rules, "sigma.rules.topic")] {
@@ -729,6 +748,14 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Whether a topic is one of those, which are names, and patterns that begin with `^`.
+pub(crate) fn names_topic(topics: &[String], topic: &str) -> bool {
+    topics.iter().any(|one| match one.starts_with('^') {
+        true => Regex::new(one).is_ok_and(|pattern| pattern.is_match(topic)),
+        false => one == topic,
+    })
 }
 
 /// Kafka's own rule for topic names.

@@ -15,10 +15,8 @@ use crate::rule_store::ActiveRule;
 /// What keeps a rule that is in force from doing what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RuleTrouble {
-    #[allow(dead_code, reason = "until something throttles rules")]
     /// It makes more detections than it may: so many were left out so far.
     Throttled { suppressed: u64 },
-    #[allow(dead_code, reason = "until something tells of it")]
     /// Something else is wrong with it, in a sentence.
     Failing(String),
 }

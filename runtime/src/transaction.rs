@@ -169,6 +169,7 @@ impl Emitter {
         if let Some(transaction) = &mut self.transaction {
             transaction.is_open = false;
             transaction.forget_remedies(offsets);
+            self.budget.commit();
         }
         true
     }
@@ -199,6 +200,7 @@ impl Emitter {
         let reason = transaction.doubt.get_or_insert_with(|| "its partitions are gone".into());
         warn!(reason, "A transaction is aborted, its work is done again.");
         let is_open = transaction.is_open;
+        self.budget.abort();
         self.counts.add(Metric::TransactionsAborted, 1);
         if let Some(outbox) = &mut self.outbox {
             outbox.clear(&mut self.ledger);

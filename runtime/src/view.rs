@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 
 use crate::account::SharedTold;
+use crate::budget::RuleStates;
 use crate::latency::{Latencies, SharedLatencies, Stage, Summary};
 use crate::metrics::{Counts, SharedCounts};
 use crate::report::SharedRates;
@@ -46,6 +47,8 @@ pub(crate) struct WorkerView {
     /// The processor that it is pinned to.
     pub(crate) core: Option<usize>,
     pub(crate) partition_count: Arc<AtomicUsize>,
+    /// How rules stand, over all workers.
+    pub(crate) rule_states: Arc<RuleStates>,
     /// It reads records, or will once its group lets it.
     pub(crate) is_alive: Arc<AtomicBool>,
 }

@@ -9,6 +9,7 @@
 mod aggregations;
 mod avro;
 mod bed;
+mod budgets;
 mod checkpoints;
 mod control;
 mod correlations;

@@ -11,7 +11,7 @@ use sigmill_parser::{
 use super::RuleStoreConfig;
 use crate::detection::{Format, RulePosition, Template, shadowed_custom_fields, version_hash};
 use crate::extraction::Extraction;
-use crate::settings::{RuleFilter, is_topic_name};
+use crate::settings::{RuleFilter, is_topic_name, names_topic};
 
 /// A document as it was read.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ fn output_topic(
     let Some(own) = own.map(|topic| topic.node.trim()).filter(|topic| !topic.is_empty()) else {
         return default();
     };
-    let why = if config.input_topics.iter().any(|topic| topic == own) {
+    let why = if is_internal(own) || names_topic(&config.input_topics, own) {
         "the processor reads it"
     } else if !is_topic_name(own) {
         "it is no topic name"
@@ -183,6 +183,12 @@ fn output_topic(
     let instead = &config.output_topic;
     findings.push(format!("outputTopic `{own}` is refused, {why}; detections go to `{instead}`"));
     default()
+}
+
+/// Topics in which brokers keep their own state.
+fn is_internal(topic: &str) -> bool {
+    ["__consumer_offsets", "__transaction_state", "__share_group_state", "__cluster_metadata"]
+        .contains(&topic)
 }
 
 /// What the parser says about a value.

@@ -141,6 +141,8 @@ keys! {
         "Detections of a worker that may wait for their acknowledgement before it pauses its partitions.";
     "sigmill.inflight.max.bytes", "bytes, from 1", "67108864",
         "The same in bytes.";
+    "sigmill.rule.detections.per.second", "a whole number; 0: no limit", "0",
+        "Detections of one rule and second of this process; each worker has its part (divided by `num.stream.threads`, upwards). Beyond it the rule is throttled: one detection a second goes out, with the header `sigmill.suppressed_count`.";
     "sigmill.rules.debounce.ms", "milliseconds", "100",
         "Rule changes this close together are compiled as one.";
     "sigmill.start.timeout.ms", "milliseconds, from 1", "30000",

@@ -59,7 +59,7 @@ impl WorkerContext {
     ) -> Result<Self, RunError> {
         Ok(Self {
             log: ClientLog::new(format!("consumer {index}")),
-            emitter: Mutex::new(Emitter::new(settings, index)?),
+            emitter: Mutex::new(Emitter::new(settings, index, &view.rule_states)?),
             is_rebalanced: AtomicBool::new(false),
             has_commit_failed: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
