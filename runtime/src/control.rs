@@ -13,6 +13,7 @@ mod prometheus;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::thread::{self, JoinHandle};
 
 use tracing::{info, warn};
@@ -22,7 +23,7 @@ use crate::settings::Settings;
 use crate::shutdown::Shutdown;
 use crate::view::View;
 use access::{Access, Kind};
-use http::{Request, Response};
+use http::{Answer, Request, Response};
 
 /// The server's thread.
 pub(crate) struct Control {
@@ -56,7 +57,13 @@ impl Control {
         let address = listener.local_addr().map_err(refuse)?;
         listener.set_nonblocking(true).map_err(refuse)?;
         let access = Access::new(&settings.admin, address.ip())?;
-        let routes = Arc::new(Routes { settings: Arc::clone(settings), view, access });
+        let routes = Arc::new(Routes {
+            settings: Arc::clone(settings),
+            view,
+            access,
+            shutdown: shutdown.clone(),
+            follower_count: Arc::default(),
+        });
         let shutdown = shutdown.clone();
         let serve = move || {
             http::serve(&listener, &shutdown, &move |request: &Request| routes.answer(request));
@@ -81,10 +88,13 @@ struct Routes {
     settings: Arc<Settings>,
     view: View,
     access: Access,
+    shutdown: Shutdown,
+    /// How many follow the detections.
+    follower_count: Arc<AtomicUsize>,
 }
 
 impl Routes {
-    fn answer(&self, request: &Request) -> Response {
+    fn answer(&self, request: &Request) -> Answer {
         let path = request.path.as_str();
         let kind = match path {
             "/healthz" | "/readyz" => Kind::Health,
@@ -93,13 +103,19 @@ impl Routes {
         };
         if let Err(refusal) = self.access.check(kind, request) {
             return match path.starts_with(api::PREFIX) {
-                true => refusal.into_error_object(),
-                false => refusal,
+                true => refusal.into_error_object().into(),
+                false => refusal.into(),
             };
         }
-        if path.starts_with(api::PREFIX) {
-            return api::answer(self, request);
+        match path.starts_with(api::PREFIX) {
+            true => api::answer(self, request),
+            false => self.plain(request).into(),
         }
+    }
+
+    /// Answers what is not JSON by its path.
+    fn plain(&self, request: &Request) -> Response {
+        let path = request.path.as_str();
         match (request.method.as_str(), path) {
             ("GET" | "HEAD", "/healthz") => self.health(),
             ("GET" | "HEAD", "/readyz") => self.readiness(),

@@ -37,6 +37,7 @@ use crate::detection::{Event, Extract, OutputSchemas};
 use crate::latency::{Latencies, Stage};
 use crate::metrics::{Counts, Metric};
 use crate::rate_limit::RateLimit;
+use crate::recent::{Made, Offers};
 use crate::rule_store::ActiveRule;
 use crate::run_error::RunError;
 use crate::settings::Settings;
@@ -82,6 +83,8 @@ pub struct Emitter {
     pub(crate) alone: VecDeque<Outgoing>,
     /// What is being sent alone.
     alone_in_flight: Option<FlightId>,
+    /// For people who watch.
+    pub(crate) offers: Option<Offers>,
     buf: Vec<u8>,
     reports: Vec<Report>,
     output_topic: String,
@@ -136,6 +139,7 @@ impl Emitter {
             retries: VecDeque::new(),
             alone: VecDeque::new(),
             alone_in_flight: None,
+            offers: None,
             buf: Vec::new(),
             reports: Vec::new(),
             output_topic: settings.output_topic.clone(),
@@ -276,10 +280,19 @@ impl Emitter {
         }
     }
 
-    fn write(&self, rule: &ActiveRule, buf: &mut Vec<u8>, event: &Event<'_>, extract: &Extract) {
+    fn write(
+        &mut self,
+        rule: &ActiveRule,
+        buf: &mut Vec<u8>,
+        event: &Event<'_>,
+        extract: &Extract,
+    ) {
         rule.template.write(buf, clock::now_ms(), event, extract);
         if let Some(schemas) = &self.output_schemas {
             schemas.stamp(&rule.output_topic, buf);
+        }
+        if let Some(offers) = &mut self.offers {
+            offers.offer(|| Made::new(rule, buf));
         }
     }
 

@@ -42,6 +42,7 @@ mod process;
 pub mod processor;
 pub mod properties;
 mod rate_limit;
+mod recent;
 mod report;
 pub mod rule_files;
 pub mod rule_store;

@@ -125,6 +125,7 @@ impl Processor {
             rules: Arc::clone(&rules),
             workers: Vec::new(),
             other_counts: vec![reader_counts],
+            recent: Arc::default(),
             rates: Arc::default(),
             parts: vec![rule_states.clone()],
         };
@@ -133,6 +134,7 @@ impl Processor {
             let worker = WorkerView {
                 core: core.map(|core| core.id),
                 rule_states: Arc::clone(&rule_states),
+                recent: Arc::clone(&view.recent),
                 ..WorkerView::default()
             };
             let shared = WorkerShared {

@@ -153,6 +153,7 @@ impl Reporter {
                     report_at = now + interval;
                     report(&settings, &view);
                 }
+                view.recent.gather();
                 thread::sleep(Duration::from_millis(50));
             }
         };

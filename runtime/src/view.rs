@@ -11,6 +11,7 @@ use crate::account::SharedTold;
 use crate::budget::RuleStates;
 use crate::latency::{Latencies, SharedLatencies, Stage, Summary};
 use crate::metrics::{Counts, SharedCounts};
+use crate::recent::Recent;
 use crate::report::SharedRates;
 use crate::rule_store::{RuleProblem, RuleSet};
 use crate::show::Show;
@@ -44,6 +45,7 @@ pub(crate) struct WorkerView {
     pub(crate) counts: Arc<SharedCounts>,
     pub(crate) latencies: Arc<SharedLatencies>,
     pub(crate) told: Arc<SharedTold>,
+    pub(crate) recent: Arc<Recent>,
     /// The processor that it is pinned to.
     pub(crate) core: Option<usize>,
     pub(crate) partition_count: Arc<AtomicUsize>,
@@ -60,6 +62,8 @@ pub(crate) struct View {
     pub(crate) workers: Vec<WorkerView>,
     /// Of the reader of rules.
     pub(crate) other_counts: Vec<Arc<SharedCounts>>,
+    /// Detections that were made lately.
+    pub(crate) recent: Arc<Recent>,
     /// What was done lately.
     pub(crate) rates: Arc<SharedRates>,
     /// Parts that show themselves.

@@ -84,6 +84,7 @@ pub struct WorkerShared {
 pub fn run(index: usize, core: Option<CoreId>, shared: &WorkerShared) -> Result<(), RunError> {
     let settings = &*shared.settings;
     let context = WorkerContext::new(index, settings, &shared.view)?;
+    context.emitter().offers = Some(shared.view.recent.offers());
     context.emitter().init_transactions(&shared.shutdown)?;
     let consumer: BaseConsumer<WorkerContext> = client::consumer_config(settings, index)
         .create_with_context(context)

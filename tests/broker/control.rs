@@ -1,7 +1,7 @@
 //! The port: health, metrics, and the paths of the JVM processor's page.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
@@ -316,6 +316,149 @@ fn the_interface_tells_what_the_processor_does(bed: &Bed) {
         assert_eq!((found, body["error"]["code"].as_str()), (status, Some(code)), "{path}: {body}");
         assert!(!body["error"]["message"].as_str().unwrap().is_empty());
     }
+    assert!(processor.stop().is_clean);
+}
+
+#[test]
+fn detections_are_told_as_they_come_and_a_slow_reader_is_told_what_it_lost() {
+    let bed = Bed::embedded(1);
+    let folder = tempfile::tempdir().unwrap();
+    let processor = start(&bed, &folder, &[]);
+    let address = processor.control_address().unwrap();
+    let sender = bed.sender();
+    for (title, user) in [("A", "alice"), ("B", "bob")] {
+        let text = rule(title, "user", user);
+        sender.put(&bed.topic("rules"), 0, Some(title), Some(text.as_bytes()), None);
+    }
+    sender.flush();
+    until(&processor, |snapshot| snapshot.rule_count == 2);
+    let follow = |query: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let path = format!("/api/v1/detections/stream{query}");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+        stream.set_read_timeout(Some(crate::bed::DEADLINE)).unwrap();
+        let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+        assert_eq!(lines.next().unwrap(), "HTTP/1.1 200 OK");
+        lines.find(|line| line.starts_with(": the next is")).unwrap();
+        lines
+    };
+    let mut quick = follow("?rule=id-B");
+    let mut slow = follow("");
+    // More than the ring, the queues and the connection hold.
+    let padding = "x".repeat(50_000);
+    let count = 480;
+    for n in 0..count {
+        let record = format!(r#"{{"n":{n},"user":"alice","padding":"{padding}"}}"#);
+        sender.send(&bed.topic("data"), 0, record.as_bytes());
+        // The embedded broker keeps five megabytes of a partition. Nobody waits for the reader.
+        if n % 60 == 59 {
+            sender.flush();
+            until(&processor, |snapshot| snapshot.counts.get(Metric::Detections) == n + 1);
+        }
+    }
+    sender.send(&bed.topic("data"), 0, br#"{"n":-1,"user":"bob"}"#);
+    sender.flush();
+
+    let of_bob = quick.find(|line| line.starts_with("data: {\"number\"")).unwrap();
+    let of_bob: Value = serde_json::from_str(of_bob.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(of_bob["rule"], json!({"key": "B", "title": "B", "id": "id-B", "level": "high"}));
+    assert_eq!(of_bob["number"], count, "each detection has a number, seen or not");
+    assert_eq!(of_bob["detection"]["sourceData"]["n"], -1);
+
+    let (mut seen, mut lost, mut event) = (0, 0, String::new());
+    while seen + lost <= count {
+        let line = slow.next().unwrap();
+        if let Some(name) = line.strip_prefix("event: ") {
+            name.clone_into(&mut event);
+        } else if let Some(data) = line.strip_prefix("data: ") {
+            let data: Value = serde_json::from_str(data).unwrap();
+            match event.as_str() {
+                "lost" => lost += data["count"].as_u64().unwrap(),
+                _ => seen += 1,
+            }
+        }
+    }
+    assert_eq!(seen + lost, count + 1);
+    assert!(lost > 0 && seen > 1, "{seen} seen, {lost} lost");
+
+    let listed = json_of(address, "/api/v1/detections?limit=1");
+    assert_eq!(listed["detections"][0]["rule"]["key"], "B");
+    assert_eq!(listed["next"], count + 1);
+    let rest = json_of(address, "/api/v1/detections?from=0&level=low");
+    let kept = json_of(address, "/api/v1/detections?limit=1000")["detections"]
+        .as_array()
+        .map_or(0, Vec::len) as u64;
+    assert_eq!(
+        (&rest["next"], rest["detections"].as_array().unwrap().len()),
+        (&json!(count + 1), 0)
+    );
+    assert_eq!(rest["lost"], count + 1 - kept);
+    let none = json_of(address, &format!("/api/v1/detections?from={}", count + 1));
+    assert_eq!(none, json!({"next": count + 1, "lost": 0, "detections": []}));
+    assert_eq!(get(address, "/api/v1/detections?from=x").0, 400);
+
+    // So many follow at most; others are told so, and all else goes on.
+    let followers: Vec<_> = (0..14).map(|_| follow("")).collect();
+    assert_eq!(get(address, "/api/v1/detections/stream").0, 503);
+    assert_eq!(get(address, "/healthz").0, 200);
+    drop(followers);
+    assert!(processor.stop().is_clean, "followers hold nothing up");
+}
+
+#[test]
+fn who_may_not_ask_is_refused_and_too_much_is_too() {
+    let bed = Bed::embedded(1);
+    let folder = tempfile::tempdir().unwrap();
+    let processor = start(&bed, &folder, &[("sigmill.admin.listen", "0.0.0.0:0")]);
+    let port = processor.control_address().unwrap().port();
+    let address: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
+    let token = std::fs::read_to_string(folder.path().join("token")).unwrap();
+    let bearer = |token: &str| format!("Authorization: Bearer {}\r\n", token.trim());
+    let code = |(status, body): (u16, String)| {
+        let body: Value = serde_json::from_str(&body).unwrap_or_default();
+        (status, body["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let path = "/api/v1/detections/stream";
+    // Not on loopback: reads need the token.
+    for headers in [String::new(), bearer("wrong"), bearer(&token[1..]), bearer("")] {
+        let refused = code(ask(address, "GET", path, &headers, ""));
+        assert_eq!(refused, (401, "unauthorized".to_owned()), "{headers}");
+        assert_eq!(ask(address, "GET", "/metrics", &headers, "").0, 401);
+    }
+    assert_eq!(ask(address, "GET", "/api/v1/status", &bearer(&token), "").0, 200);
+    assert_eq!(get(address, "/healthz").0, 200);
+    let text = rule("A", "user", "alice");
+    let foreign = format!("{}Origin: https://evil.example\r\n", bearer(&token));
+    assert_eq!(ask(address, "POST", "/addSigmaRule", &foreign, &text).0, 403);
+
+    // What is too long is not read to its end.
+    let raw = |request: String| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        answer
+    };
+    let length = "Content-Length: 99999999";
+    let answer = raw(format!("POST /addSigmaRule HTTP/1.1\r\nHost: a\r\n{length}\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let answer = raw(format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(17 << 10)));
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    let answer = raw("GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned());
+    assert!(answer.starts_with("HTTP/1.1 411 "), "{answer}");
+
+    // Those that say nothing keep others out for a while, which is said; then all is as before.
+    let silent: Vec<TcpStream> = (0..100).map(|_| TcpStream::connect(address).unwrap()).collect();
+    eventually(|| raw(String::new()).starts_with("HTTP/1.1 503 "));
+    drop(silent);
+    eventually(|| {
+        TcpStream::connect(address).is_ok_and(|mut stream| {
+            let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\n\r\n");
+            let mut answer = String::new();
+            let _ = stream.read_to_string(&mut answer);
+            asked.is_ok() && answer.starts_with("HTTP/1.1 200 ")
+        })
+    });
     assert!(processor.stop().is_clean);
 }
 

@@ -3,6 +3,7 @@
 //! Names end with their unit, times are milliseconds since 1970, what is not known is null. Every error is
 //! an object too: `{"error": {"status": 404, "code": "not_found", "message": "…"}}`.
 
+mod detections;
 mod latency;
 mod rules;
 mod status;
@@ -11,17 +12,34 @@ mod workers;
 use serde_json::{Value, json};
 
 use super::Routes;
-use super::http::{Request, Response};
+use super::http::{Answer, Request, Response};
 
 /// Where all paths of the interface begin.
 pub(super) const PREFIX: &str = "/api/";
 const ROOT: &str = "/api/v1";
+const STREAM: &str = "/api/v1/detections/stream";
 
 /// Answers a request that may pass.
-pub(super) fn answer(routes: &Routes, request: &Request) -> Response {
+pub(super) fn answer(routes: &Routes, request: &Request) -> Answer {
+    if request.path == STREAM && request.method == "GET" {
+        return detections::follow(routes, request);
+    }
+    known(routes, request).into()
+}
+
+fn known(routes: &Routes, request: &Request) -> Response {
     let path = request.path.strip_prefix(ROOT).unwrap_or("/?").trim_end_matches('/');
     let is_known = path.is_empty()
-        || matches!(path, "/status" | "/workers" | "/partitions" | "/latency" | "/rules")
+        || matches!(
+            path,
+            "/detections"
+                | "/detections/stream"
+                | "/status"
+                | "/workers"
+                | "/partitions"
+                | "/latency"
+                | "/rules"
+        )
         || path.strip_prefix("/rules/").is_some_and(|name| !name.is_empty());
     if !is_known {
         return error(404, "not_found", "there is nothing here; GET /api/v1 lists what there is");
@@ -34,6 +52,9 @@ pub(super) fn answer(routes: &Routes, request: &Request) -> Response {
         "/status" => whole(&status::status(routes)),
         "/workers" => whole(&workers::workers(routes)),
         "/partitions" => whole(&workers::partitions(&routes.view)),
+        "/detections" => detections::list(routes, request),
+        // Asked for the head alone.
+        "/detections/stream" => Response::new(200, detections::CONTENT_TYPE, ""),
         "/latency" => latency::latency(routes, request),
         "/rules" => rules::list(routes, request),
         path => {
@@ -54,6 +75,8 @@ fn index() -> Value {
             "/api/v1/workers",
             "/api/v1/partitions",
             "/api/v1/latency",
+            "/api/v1/detections",
+            "/api/v1/detections/stream",
             "/api/v1/rules",
             "/api/v1/rules/{id or key}",
             "/api/v1/rules/{id or key}/explain",

@@ -126,16 +126,29 @@ impl Response {
     }
 }
 
+/// What a request is answered with.
+pub(super) enum Answer {
+    Whole(Response),
+    /// Writes head and body for as long as there is something to say.
+    Stream(Box<dyn FnOnce(&mut TcpStream) -> io::Result<()> + Send>),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Whole(response)
+    }
+}
+
 /// Answers requests until a stop is asked for.
 pub(super) fn serve(
     listener: &TcpListener,
     shutdown: &Shutdown,
-    answer: &(impl Fn(&Request) -> Response + Sync),
+    answer: &(impl Fn(&Request) -> Answer + Sync),
 ) {
     let count = Arc::new(AtomicUsize::new(0));
     thread::scope(|scope| {
         while !shutdown.is_asked() {
-            let stream = match listener.accept() {
+            let mut stream = match listener.accept() {
                 Ok((stream, _)) => stream,
                 // Nobody is there, or nobody can be let in just now.
                 Err(_) => {
@@ -144,6 +157,8 @@ pub(super) fn serve(
                 }
             };
             if count.load(Ordering::Relaxed) >= CONNECTIONS_MAX {
+                // A new connection has room for that much: this does not wait.
+                let _ = Response::text(503, "too many connections\n").write(&mut stream, true);
                 continue;
             }
             count.fetch_add(1, Ordering::Relaxed);
@@ -161,14 +176,17 @@ pub(super) fn serve(
     });
 }
 
-fn talk(mut stream: TcpStream, answer: &impl Fn(&Request) -> Response) -> io::Result<()> {
+fn talk(mut stream: TcpStream, answer: &impl Fn(&Request) -> Answer) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let (response, has_body) = match read(&mut stream)? {
-        Ok(request) => (answer(&request), request.method != "HEAD"),
-        Err(refusal) => (refusal, true),
+    let request = match read(&mut stream)? {
+        Ok(request) => request,
+        Err(refusal) => return refusal.write(&mut stream, true),
     };
-    response.write(&mut stream, has_body)
+    match answer(&request) {
+        Answer::Whole(response) => response.write(&mut stream, request.method != "HEAD"),
+        Answer::Stream(tell) => tell(&mut stream),
+    }
 }
 
 /// Reads a request, or says what is wrong with it.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use sigmill_codegen::RuleDocument;
 use sigmill_parser::Level;
 
 use crate::exposition::Exposition;
@@ -130,7 +129,7 @@ fn by_rule(out: &mut Exposition, view: &View) {
     let mut known: HashMap<(&str, &str), (&str, &str)> = HashMap::new();
     for rule in &rules.rules {
         let id = rule.document.id().unwrap_or(&rule.key);
-        let level = level_of(&rule.document).map_or("", Level::as_str);
+        let level = rule.level().map_or("", Level::as_str);
         known.insert((&rule.key, rule.title()), (id, level));
     }
     for worker in &view.workers {
@@ -172,14 +171,6 @@ fn by_rule(out: &mut Exposition, view: &View) {
     out.gauge("sigmill_plan_compile_duration_seconds", help, &[], seconds);
     let help = "The rule set in force.";
     out.gauge("sigmill_plan_info", help, &[("hash", rules.hash.as_str())], 1_u64);
-}
-
-fn level_of(document: &RuleDocument) -> Option<Level> {
-    match document {
-        RuleDocument::Rule(rule) => rule.level.as_ref().map(|level| level.node),
-        RuleDocument::Correlation(rule) => rule.level.as_ref().map(|level| level.node),
-        RuleDocument::Filter(_) => None,
-    }
 }
 
 fn process(out: &mut Exposition) {

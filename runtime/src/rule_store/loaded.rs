@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sigmill_codegen::RuleDocument;
 use sigmill_parser::{
-    AggregationKind, AggregationRelation, KafkaBlock, LineIndex, ParseOptions, Rule,
+    AggregationKind, AggregationRelation, KafkaBlock, Level, LineIndex, ParseOptions, Rule,
     parse_bytes_with,
 };
 
@@ -57,6 +57,15 @@ impl ActiveRule {
     /// Its title.
     pub fn title(&self) -> &str {
         self.document.title()
+    }
+
+    /// Its level.
+    pub fn level(&self) -> Option<Level> {
+        match &self.document {
+            RuleDocument::Rule(rule) => rule.level.as_ref().map(|level| level.node),
+            RuleDocument::Correlation(rule) => rule.level.as_ref().map(|level| level.node),
+            RuleDocument::Filter(_) => None,
+        }
     }
 
     /// The document as it was written, before the pipelines.

@@ -190,7 +190,6 @@ fn active(
         },
         (None, None) => State::InForce,
     };
-    let (kind, level) = kind_and_level(&rule.document);
     let (suppressed, reason) = match trouble {
         Some(RuleTrouble::Throttled { suppressed }) => (Some(suppressed), None),
         Some(RuleTrouble::Failing(reason)) => (None, Some(reason)),
@@ -206,8 +205,8 @@ fn active(
         "key": rule.key,
         "title": rule.title(),
         "id": rule.document.id(),
-        "kind": kind,
-        "level": level.map(Level::as_str),
+        "kind": kind(&rule.document),
+        "level": rule.level().map(Level::as_str),
         "state": state.as_str(),
         "reason": reason,
         "suppressed_detections": suppressed,
@@ -264,12 +263,10 @@ fn shown_problem(problem: &RuleProblem) -> Value {
     })
 }
 
-fn kind_and_level(document: &RuleDocument) -> (&'static str, Option<Level>) {
+fn kind(document: &RuleDocument) -> &'static str {
     match document {
-        RuleDocument::Rule(rule) => ("rule", rule.level.as_ref().map(|level| level.node)),
-        RuleDocument::Correlation(rule) => {
-            ("correlation", rule.level.as_ref().map(|level| level.node))
-        }
-        RuleDocument::Filter(_) => ("filter", None),
+        RuleDocument::Rule(_) => "rule",
+        RuleDocument::Correlation(_) => "correlation",
+        RuleDocument::Filter(_) => "filter",
     }
 }
