@@ -126,11 +126,14 @@ impl Response {
     }
 }
 
+/// Writes an answer that goes on.
+pub(super) type Tell = Box<dyn FnOnce(&mut TcpStream) -> io::Result<()> + Send>;
+
 /// What a request is answered with.
 pub(super) enum Answer {
     Whole(Response),
     /// Writes head and body for as long as there is something to say.
-    Stream(Box<dyn FnOnce(&mut TcpStream) -> io::Result<()> + Send>),
+    Stream(Tell),
 }
 
 impl From<Response> for Answer {
