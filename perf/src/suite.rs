@@ -7,6 +7,7 @@
 mod compiling;
 mod cores;
 mod distinct_values;
+mod enrichment;
 mod hostile;
 mod latency;
 mod limits;
@@ -129,6 +130,7 @@ pub(crate) const SECTIONS: &[(&str, Section)] = &[
     ("compiling", compiling::run),
     ("memory", memory::run),
     ("windows", windows::run),
+    ("enrichment", enrichment::run),
 ];
 
 /// Measures in a process of its own; the text is a JSON object.

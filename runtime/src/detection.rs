@@ -449,6 +449,40 @@ kafka: {customFields: {site: a}}
     }
 
     #[test]
+    fn a_level_by_context_stands_beside_the_rules_own() {
+        let position = RulePosition::Record { topic: "rules".into(), partition: 0, offset: 41 };
+        let event = Event {
+            bytes: b"{}",
+            position: EventPosition::Record { topic: "data", partition: 3, offset: 17 },
+            timestamp: None,
+        };
+        let told = |format, level: Option<Level>| {
+            let template = Template::with_levels(format, &rule(TAGGED), &position, "out");
+            let own = template.level();
+            let joined = br#"{"table":"t"}"#.to_vec();
+            let level = level.map(|level| (level, own));
+            let extract = Extract { level, joined, ..Extract::default() };
+            let mut out = Vec::new();
+            template.write(&mut out, 1, &event, &extract);
+            serde_json::from_slice::<serde_json::Value>(&out).unwrap()
+        };
+        let low = Some(Level::Low);
+        let native = told(Format::Native, low);
+        assert_eq!((&native["level"], &native["ruleLevel"]), (&"low".into(), &"critical".into()));
+        assert_eq!(native["joined"][0]["table"], "t");
+        assert_eq!(told(Format::Native, None)["level"], "critical");
+        assert_eq!(told(Format::Native, None).get("ruleLevel"), None);
+        let ocsf = told(Format::Ocsf, low);
+        assert_eq!((&ocsf["severity"], &ocsf["severity_id"]), (&"Low".into(), &2.into()));
+        assert_eq!(ocsf["unmapped"]["ruleLevel"], "critical");
+        assert_eq!(ocsf["unmapped"]["joined"][0]["table"], "t");
+        let ecs = told(Format::Ecs, low);
+        assert_eq!(ecs["event"]["severity"], 21);
+        assert_eq!(ecs["sigmill"]["ruleLevel"], "critical");
+        assert_eq!(ecs["sigmill"]["joined"][0]["table"], "t");
+    }
+
+    #[test]
     fn the_form_of_avro() {
         let position = RulePosition::Record { topic: "rules".into(), partition: 0, offset: 41 };
         let event = Event {

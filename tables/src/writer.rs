@@ -16,6 +16,9 @@ const DELTA_SHARE: usize = 8;
 /// … beyond so many.
 const DELTA_MIN: usize = 32;
 
+/// Slots come to a little more than five bytes a row.
+const SLOT_BYTES: usize = 6;
+
 /// Which row counts if several have one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Duplicates {
@@ -97,8 +100,7 @@ impl TableWriter {
             let shard = &mut bulk.shards[shard_of(hash)];
             let before = shard.bytes();
             shard.push(&current.hasher, key, columns.iter().copied());
-            // Slots come to a little more than five bytes a row.
-            bulk.bytes += shard.bytes() - before + 6;
+            bulk.bytes += shard.bytes() - before + SLOT_BYTES;
             if bulk.bytes > *bytes_max {
                 return full;
             }
@@ -128,6 +130,7 @@ impl TableWriter {
             Some(bulk) => {
                 let hash = hash_of(&self.current.hasher, &self.key);
                 bulk.shards[shard_of(hash)].push_gone(&self.key);
+                bulk.bytes += self.key.len() + 2 + SLOT_BYTES;
             }
             None => {
                 self.changes.insert(self.key.as_slice().into(), None);

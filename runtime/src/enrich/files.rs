@@ -76,8 +76,8 @@ impl FileTable {
         if self.stamp == Some(stamp) {
             return Ok(None);
         }
-        self.stamp = Some(stamp);
         let file = File::open(path).map_err(|error| failed(error.into()))?;
+        self.stamp = Some(stamp);
         let mut hash = DefaultHasher::new();
         let hashed = Hashed { reader: file, hash: &mut hash };
         let read = rows::read(BufReader::with_capacity(1 << 20, hashed), &self.settings);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sigmill_tables::Table;
+
 use super::files::{FileTable, LoadError, Loaded};
 use super::settings::{EnrichSettings, TableSettings, TableSource};
 use super::topics::TopicTable;
@@ -158,6 +160,11 @@ impl Tables {
     /// By table: the names of its columns.
     pub fn columns(&self) -> Vec<Vec<String>> {
         self.all.iter().map(|loaded| loaded.columns.clone()).collect()
+    }
+
+    /// The version in force of a table, by its number in the settings.
+    pub fn table(&self, at: usize) -> &Table {
+        &self.all[at].table
     }
 
     /// What is known of each table.
