@@ -20,6 +20,7 @@ const BITMAP_BITS_MIN: u32 = 10;
 const BITMAP_BITS_MAX: u32 = 18;
 
 use crate::arch::{GramFilter, Isa};
+use crate::caseless::Literals;
 use crate::rarity;
 
 /// What a gram that is let through costs, in comparisons with a place of that gram.
@@ -35,7 +36,7 @@ pub(crate) struct Grams {
     starts: Box<[u32]>,
     bucket_shift: u32,
     places: Box<[Place]>,
-    patterns: Box<[Box<[u8]>]>,
+    patterns: Literals,
 }
 
 /// A gram of a pattern.
@@ -78,12 +79,12 @@ impl Grams {
     }
 
     /// A search with stride 1, 2 or 4; `None` if there is no pattern.
-    pub(crate) fn new(patterns: Vec<Box<[u8]>>, stride: usize) -> Option<Self> {
+    pub(crate) fn new(patterns: &[Box<[u8]>], stride: usize) -> Option<Self> {
         if patterns.is_empty() {
             return None;
         }
         let mut counts = std::collections::HashMap::new();
-        for pattern in &patterns {
+        for pattern in patterns {
             for at in 0..=pattern.len() - GRAM {
                 let count: &mut u16 = counts.entry(gram_at(pattern, at)).or_default();
                 *count = count.saturating_add(1);
@@ -126,7 +127,7 @@ impl Grams {
             starts: starts.into(),
             bucket_shift,
             places: places.into(),
-            patterns: patterns.into(),
+            patterns: Literals::new(patterns),
         })
     }
 
@@ -150,9 +151,7 @@ impl Grams {
                 continue;
             }
             let Some(start) = at.checked_sub(place.offset as usize) else { continue };
-            let pattern = &self.patterns[place.pattern as usize];
-            let window = text.get(start..start + pattern.len());
-            if window.is_some_and(|window| window.eq_ignore_ascii_case(pattern)) {
+            if self.patterns.is_at(place.pattern, &text[start..]) {
                 found(place.pattern, start);
             }
         }
@@ -163,7 +162,7 @@ impl Grams {
         self.filter.bytes()
             + self.starts.len() * 4
             + self.places.len() * size_of::<Place>()
-            + self.patterns.iter().map(|p| p.len() + 16).sum::<usize>()
+            + self.patterns.bytes()
     }
 }
 
@@ -180,7 +179,7 @@ mod tests {
             stride in prop::sample::select(vec![1usize, 2, 4]),
         ) {
             let grams = Grams::new(
-                patterns.iter().map(|p| p.as_bytes().into()).collect(), stride).unwrap();
+                &patterns.iter().map(|p| p.as_bytes().into()).collect::<Vec<_>>(), stride).unwrap();
             let mut found = Vec::new();
             grams.find(text.as_bytes(), |pattern, at| found.push((pattern, at)));
             found.sort_unstable();

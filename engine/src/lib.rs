@@ -11,6 +11,7 @@ mod atom_states;
 mod backtracking;
 #[doc(hidden)]
 pub mod bench_api;
+mod caseless;
 mod decide;
 mod decimal;
 mod field_index;

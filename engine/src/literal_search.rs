@@ -132,7 +132,7 @@ impl<S> Tier<S> {
 
 impl Tier<Grams> {
     fn grams(literals: &[(u32, Box<[u8]>)], stride: usize) -> Option<Self> {
-        Self::new(literals, |literals| Grams::new(literals, stride))
+        Self::new(literals, |literals| Grams::new(&literals, stride))
     }
 }
 
