@@ -5,6 +5,7 @@ pub(crate) mod demo;
 pub(crate) mod explain;
 pub(crate) mod explain_event;
 pub(crate) mod fields;
+pub(crate) mod latency;
 pub(crate) mod lint;
 pub(crate) mod match_events;
 pub(crate) mod migrate;

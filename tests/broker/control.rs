@@ -299,6 +299,26 @@ fn the_interface_tells_what_the_processor_does(bed: &Bed) {
     assert_eq!(pairs.iter().map(|pair| pair[1].as_u64().unwrap()).sum::<u64>(), 10);
     assert!(latency["stages"]["record"]["count"].as_u64().unwrap() >= 1);
 
+    // The command prints a row for each stage, and writes what HdrHistogram's plotter reads.
+    let file = folder.path().join("detection.hgrm");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sigmill"));
+    command.args(["latency", "--hgrm"]).arg(&file).arg(format!("http://{address}"));
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let row = printed.lines().find(|line| line.starts_with("detection ")).unwrap();
+    assert_eq!(row.split_whitespace().nth(1), Some("10"), "{printed}");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let rows: Vec<Vec<f64>> = written
+        .lines()
+        .skip(2)
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_whitespace().map(|cell| cell.parse().unwrap()).collect())
+        .collect();
+    assert!(rows.is_sorted_by(|a, b| a[0] <= b[0] && a[1] <= b[1] && a[2] <= b[2]), "{written}");
+    assert_eq!(rows.last().unwrap()[1..], [1.0, 10.0], "{written}");
+    assert!(written.contains("Total count    =           10]"), "{written}");
+
     // Every error is an object.
     for (method, path, status, code) in [
         ("GET", "/api/v1/none", 404, "not_found"),
