@@ -441,6 +441,11 @@ impl PlanBuilder {
             return routing;
         }
         routing.fields = std::mem::take(&mut self.routing_fields);
+        let is_eager = |id: &AtomId| {
+            let atom = &self.atoms[id.0 as usize];
+            atom.is_eager && routing.fields.contains(&atom.field)
+        };
+        routing.atoms = self.atom_ids().filter(is_eager).collect();
         let mut rules_of: HashMap<Vec<Op>, Vec<RuleId>> = HashMap::default();
         for (rule, guard) in std::mem::take(&mut self.guards).into_iter().enumerate() {
             rules_of.entry(guard).or_default().push(RuleId(rule as u32));

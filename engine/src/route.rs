@@ -3,7 +3,8 @@
 //! Most rules ask for one kind of event: a channel, an event number. A rule's guard is what its
 //! condition says of such fields alone; a route is the values of these fields in a record. For each
 //! route, met once and remembered, the guards are decided: the rules whose guard fails are dead, and
-//! the fields that only dead rules look at are skipped, the keywords' pass over the record included.
+//! the fields that only dead rules look at are skipped, the keywords' pass over the record included. So
+//! are the routing fields themselves: which of their atoms hold is known with the route.
 //!
 //! # Soundness
 //! A condition implies its guard, so a dead rule cannot match, whatever its other atoms are. A field
@@ -12,7 +13,9 @@
 
 use std::collections::HashMap;
 
-use crate::decide::{self, Op, Record};
+use crate::atom::AtomId;
+use crate::atom_states::{AtomStates, Woken};
+use crate::decide::{self, GroupId, Op, Record};
 use crate::field_index::{FieldId, KEYWORDS};
 use crate::index::{END, RecordFields};
 use crate::plan::{Lists, Plan, RuleId};
@@ -39,6 +42,8 @@ pub(crate) struct Routing {
     pub(crate) rules_of: Lists<RuleId>,
     /// By guard: the fields of these rules' eager atoms.
     pub(crate) fields_of: Lists<FieldId>,
+    /// The eager atoms of the routing fields.
+    pub(crate) atoms: Vec<AtomId>,
 }
 
 /// What is known of a route.
@@ -48,9 +53,23 @@ pub(crate) struct Route {
     is_needed: Box<[bool]>,
     /// By rule, one bit each.
     alive: Box<[u64]>,
+    /// The eager atoms of the routing fields that hold.
+    holding: Box<[AtomId]>,
+    /// Their groups.
+    groups: Box<[GroupId]>,
+    /// The living rules that they wake.
+    woken: Box<[RuleId]>,
 }
 
 impl Route {
+    /// Says what is known of the routing fields, as if they had been matched.
+    #[inline]
+    pub(crate) fn fire(&self, atoms: &mut AtomStates, woken: &mut Woken) {
+        self.holding.iter().for_each(|atom| atoms.set(*atom, true));
+        self.groups.iter().for_each(|group| atoms.set_group(*group));
+        self.woken.iter().for_each(|rule| woken.wake(*rule));
+    }
+
     #[inline]
     pub(crate) fn needs(&self, field: FieldId) -> bool {
         self.is_needed[field.0 as usize]
@@ -121,7 +140,8 @@ impl Routes {
         }
     }
 
-    /// Decides the guards for the record whose route was found to be new.
+    /// Decides the guards for the record whose route was found to be new. Its routing fields have
+    /// been matched.
     pub(crate) fn add(&mut self, plan: &Plan, record: &mut impl Record) -> u32 {
         self.new += 1;
         if self.routes.len() >= ROUTES_MAX {
@@ -132,6 +152,9 @@ impl Routes {
         let mut route = Route {
             is_needed: vec![false; plan.fields.len()].into(),
             alive: vec![0; rules.div_ceil(64)].into(),
+            holding: Box::default(),
+            groups: Box::default(),
+            woken: Box::default(),
         };
         for id in 0..plan.routing.guards.len() {
             let guard = plan.routing.guards.get(id);
@@ -144,6 +167,14 @@ impl Routes {
                 }
             }
         }
+        for field in &plan.routing.fields {
+            route.is_needed[field.0 as usize] = false;
+        }
+        route.holding =
+            plan.routing.atoms.iter().copied().filter(|atom| record.holds(*atom)).collect();
+        route.groups = distinct(route.holding.iter().flat_map(|atom| plan.groups_of.get(atom.0)));
+        let woken = route.holding.iter().flat_map(|atom| plan.wakes.get(atom.0));
+        route.woken = distinct(woken.filter(|rule| route.is_alive(**rule)));
         let id = self.routes.len() as u32;
         self.routes.push(route);
         self.ids.insert(self.key.as_slice().into(), id);
@@ -161,4 +192,11 @@ impl Route {
     pub(crate) fn needs_keywords(&self) -> bool {
         self.needs(KEYWORDS)
     }
+}
+
+fn distinct<'a, T: Copy + Ord + 'a>(ids: impl Iterator<Item = &'a T>) -> Box<[T]> {
+    let mut ids: Vec<T> = ids.copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids.into()
 }

@@ -228,7 +228,10 @@ impl State {
     /// Which rules can hold for a record of this kind.
     fn find_route(&mut self, plan: &Plan, record: &[u8]) {
         self.route = match self.routes.find(plan, record, &self.fields) {
-            route::Found::Known(route) => Some(route),
+            route::Found::Known(route) => {
+                self.routes.get(route).fire(&mut self.atoms, &mut self.woken);
+                Some(route)
+            }
             route::Found::None => None,
             route::Found::New => {
                 for field in &plan.routing.fields {
