@@ -13,7 +13,7 @@ fn properties(servers: &str) -> String {
     format!(
         "bootstrap.server={servers}\napplication.id=dns-app\ndata.topic=dns\noutput.topic=out\n\
          sigma.rules.topic=sigma-rules\nnum.stream.threads=10\ncompression.type=snappy\n\
-         state.dir=x\nsasl.password=geheim\n"
+         state.dir=x\ndefault.value.serde=y\nsasl.password=geheim\n"
     )
 }
 
@@ -33,7 +33,8 @@ fn settings_rules_and_group_are_reported() {
         "bootstrap.server: read as bootstrap.servers",
         "num.stream.threads: read as it is",
         "compression.type: passed on to the Kafka clients",
-        "state.dir: ignored: there is no state directory",
+        "state.dir: read as it is",
+        "default.value.serde: ignored: data.topic.format and output.topic.format say it",
         "Mimikatz (rules/a.yml)",
         "either [not] what is negated is never true there",
         "Of 2 rules, 1 mean the same",
