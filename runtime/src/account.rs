@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rustix::time::{ClockId, clock_gettime};
-use sigmill_engine::{Counters, Matcher, RuleId};
+use sigmill_engine::{Counters, RuleId};
 
 use crate::clock;
 use crate::commit::Slot;
@@ -126,7 +126,8 @@ pub(crate) struct Account {
 pub(crate) struct Telling<'a> {
     pub(crate) view: &'a WorkerView,
     pub(crate) rules: &'a RuleSet,
-    pub(crate) matcher: &'a Matcher,
+    /// Of all its matchers.
+    pub(crate) counters: Counters,
     pub(crate) consumer: &'a BaseConsumer<WorkerContext>,
     pub(crate) context: &'a WorkerContext,
     pub(crate) is_waiting: &'a dyn Fn(Slot) -> bool,
@@ -211,11 +212,12 @@ impl Account {
 
     /// Counts a record's matches.
     pub(crate) fn count_matches(&mut self, rules: &RuleSet, matches: &[RuleId]) {
-        if self.matches.len() < rules.rules.len() {
-            self.matches.resize(rules.rules.len(), 0);
+        let end = rules.rule_base + rules.rules.len();
+        if self.matches.len() < end {
+            self.matches.resize(end, 0);
         }
         for id in matches {
-            let at = rules.plan.rule(*id).source as usize;
+            let at = rules.rule_base + rules.plan.rule(*id).source as usize;
             if self.matches[at] == 0 {
                 self.matched.push(at);
             }
@@ -228,7 +230,7 @@ impl Account {
         let now = if self.matched.is_empty() { 0 } else { clock::now_ms() };
         for at in self.matched.drain(..) {
             let matches = std::mem::take(&mut self.matches[at]);
-            let Some(rule) = rules.rules.get(at) else { continue };
+            let Some(rule) = rules.rule_at(at) else { continue };
             let told = RuleTold { matches, matched_at: now };
             self.rules.entry(name_of(rule)).or_default().merge(told);
         }
@@ -241,15 +243,14 @@ impl Account {
             return;
         }
         self.due = now + INTERVAL;
-        let Telling { view, rules, matcher, .. } = telling;
+        let Telling { view, rules, counters, .. } = telling;
         view.latencies.take(&mut emitter.latencies);
-        let counters = matcher.counters();
         let since = |all: u64, seen: u64| if all < seen { all } else { all - seen };
         let evaluated = since(counters.records, self.seen.records);
         emitter.counts.add(Metric::EventsEvaluated, evaluated);
         let woken = since(counters.rules_woken, self.seen.rules_woken);
         emitter.counts.add(Metric::RulesWoken, woken);
-        self.seen = counters;
+        self.seen = *counters;
         self.settle(rules);
         let mut told = match view.told.0.try_lock() {
             Ok(told) => told,
@@ -304,8 +305,11 @@ impl Account {
 
 /// Rules that are not in force any more are not told of; that they matched is.
 fn forget_former(told: &mut Told, rules: &RuleSet) {
-    let known: std::collections::HashSet<(&str, &str)> =
-        rules.rules.iter().map(|rule| (rule.key.as_str(), rule.title())).collect();
+    let known: std::collections::HashSet<(&str, &str)> = rules
+        .sets()
+        .flat_map(|set| &set.rules)
+        .map(|rule| (rule.key.as_str(), rule.title()))
+        .collect();
     let mut former = 0;
     told.rules.retain(|(key, title), counts| {
         let is_known = known.contains(&(key.as_str(), title.as_str()));

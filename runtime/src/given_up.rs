@@ -3,7 +3,7 @@
 //! A plan counts them itself. The workers may be on the plan before for a batch, so that one is looked at
 //! until the next look has passed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sigmill_codegen::RuleDocument;
@@ -21,7 +21,8 @@ pub(crate) struct GivenUp {
 #[derive(Debug, Default)]
 struct Seen {
     rules: Arc<RuleSet>,
-    counts: HashMap<String, u64>,
+    /// By number of the plan, and expression.
+    counts: HashMap<(usize, String), u64>,
 }
 
 /// New searches for one expression.
@@ -54,8 +55,14 @@ impl GivenUp {
 impl Seen {
     fn look(&mut self) -> Vec<Searches> {
         let mut found = Vec::new();
-        for (expression, count) in self.rules.plan.searches_given_up() {
-            let seen = self.counts.entry(expression.to_owned()).or_default();
+        let sets = self.rules.sets().enumerate();
+        for (at, expression, count) in sets.flat_map(|(at, set)| {
+            set.plan
+                .searches_given_up()
+                .into_iter()
+                .map(move |(expression, count)| (at, expression, count))
+        }) {
+            let seen = self.counts.entry((at, expression.to_owned())).or_default();
             if count > *seen {
                 found.push(Searches {
                     title: titles(&self.rules, expression),
@@ -78,8 +85,9 @@ fn titles(rules: &RuleSet, expression: &str) -> String {
         }
         RuleDocument::Correlation(_) => false,
     };
-    let titles = rules.rules.iter().filter(|rule| has(&rule.document)).map(|rule| rule.title());
-    titles.collect::<Vec<_>>().join(", ")
+    let titles = rules.sets().flat_map(|set| &set.rules).filter(|rule| has(&rule.document));
+    let titles: BTreeSet<&str> = titles.map(|rule| rule.title()).collect();
+    titles.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 fn has_expression(rule: &Rule, expression: &str) -> bool {

@@ -295,6 +295,14 @@ fn supervise(index: usize, core: Option<CoreId>, shared: &WorkerShared) {
 fn make_topics(settings: &Settings, shutdown: &Shutdown) -> Result<bool, RunError> {
     let admin = Admin::new(&settings.kafka, settings.replication_factor)?;
     let existing = admin.topics(settings.start_timeout, shutdown)?;
+    for topic in &existing {
+        if let Some((one, other)) = settings.streams.claims(topic) {
+            return Err(RunError::TopicOfTwoStreams {
+                topic: topic.clone(),
+                settings: [one.setting(), other.setting()],
+            });
+        }
+    }
     let compacted =
         |name: &String| TopicSpec { name: name.clone(), partition_count: 1, is_compacted: true };
     let plain =

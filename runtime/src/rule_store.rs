@@ -7,6 +7,7 @@
 //! came, for those who ask what is on the topic. Nothing here talks to Kafka.
 
 mod loaded;
+mod plans;
 mod selection;
 
 #[cfg(test)]
@@ -25,9 +26,11 @@ use tracing::info;
 
 use crate::detection::{Format, RulePosition, version_hash};
 use crate::extraction::Reads;
+use crate::settings::streams::Shape;
 use crate::settings::{RuleFilter, Settings};
 pub use loaded::ActiveRule;
 use loaded::{Finding, Loaded};
+pub(crate) use plans::RuleStores;
 pub use selection::Dropped;
 use selection::{Known, Selection};
 
@@ -118,12 +121,35 @@ pub struct RuleSet {
     pub offsets: BTreeMap<i32, i64>,
     /// What does not load at the moment.
     pub problems: Vec<RuleProblem>,
+    /// By rule: whether it makes detections by itself.
+    pub is_active: Vec<bool>,
+    /// The streams that it is for, by name; empty where all topics are alike.
+    pub streams: Vec<String>,
+    /// Tells its windows from those of another plan that has the same rules by another filter.
+    pub salt: String,
+    /// The same rules for other streams: number 1 and so on of the plans, while this is number 0. What is
+    /// said of problems, dropped rules and the number of rules in force is said of all.
+    pub others: Vec<Arc<RuleSet>>,
+    /// How many rules the plans before have.
+    pub rule_base: usize,
+    /// How many windows the plans before have.
+    pub window_base: usize,
 }
 
 impl RuleSet {
     /// The rule behind an id of the plan.
     pub fn rule(&self, id: RuleId) -> &ActiveRule {
         &self.rules[self.plan.rule(id).source as usize]
+    }
+
+    /// The sets of all plans, by number.
+    pub fn sets(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.others.iter().map(|set| &**set))
+    }
+
+    /// The rule of a number that counts through all sets.
+    pub fn rule_at(&self, at: usize) -> Option<&Arc<ActiveRule>> {
+        self.sets().find_map(|set| set.rules.get(at.checked_sub(set.rule_base)?))
     }
 
     /// What the detections of that rule take from events.
@@ -157,10 +183,24 @@ pub struct RuleStoreConfig {
     pub overlays: Overlays,
     /// Topics that a rule cannot name as its own, since the processor reads them.
     pub input_topics: Vec<String>,
+    /// The streams that the rules are for, by name; empty where all topics are alike.
+    pub streams: Vec<String>,
+    /// Tells its windows from those of another filter.
+    pub salt: String,
 }
 
 impl From<&Settings> for RuleStoreConfig {
     fn from(settings: &Settings) -> Self {
+        Self::of(settings, 0)
+    }
+}
+
+impl RuleStoreConfig {
+    /// For the plan of that number.
+    pub(crate) fn of(settings: &Settings, plan: usize) -> Self {
+        let streams = &settings.streams;
+        let Shape { filter, field_mapping, pipelines, pipelines_text, salt } =
+            streams.shapes[plan].clone();
         let mut input_topics = settings.data_topics.clone();
         input_topics.push(settings.rules_topic.clone());
         input_topics.extend(settings.instances_topic.clone());
@@ -168,16 +208,18 @@ impl From<&Settings> for RuleStoreConfig {
         input_topics.extend(settings.enrich.topics().map(str::to_owned));
         Self {
             topic: settings.rules_topic.clone(),
-            filter: settings.rule_filter.clone(),
+            filter,
             allows_backtracking: settings.allows_backtracking,
-            field_mapping: settings.field_mapping.clone(),
-            pipelines: settings.pipelines.clone(),
-            pipelines_text: settings.pipelines_text.clone(),
+            field_mapping,
+            pipelines,
+            pipelines_text,
             format: settings.output_format,
             output_topic: settings.output_topic.clone(),
             has_author_header: settings.has_author_header,
             overlays: Overlays::default(),
             input_topics,
+            streams: if streams.are_named() { streams.names(plan) } else { Vec::new() },
+            salt,
         }
     }
 }
@@ -443,10 +485,17 @@ impl RuleStore {
         let mut dropped = selection.dropped;
         dropped.sort();
         let hashes: String = selection.rules.iter().map(|rule| rule.hash.as_str()).collect();
+        let is_active: Vec<bool> = (0..selection.rules.len()).map(|at| is_active(&at)).collect();
         RuleSet {
             hash: version_hash(&hashes),
             build_time: Duration::ZERO,
-            active_count: (0..selection.rules.len()).filter(is_active).count(),
+            active_count: is_active.iter().filter(|is_active| **is_active).count(),
+            is_active,
+            streams: self.config.streams.clone(),
+            salt: self.config.salt.clone(),
+            others: Vec::new(),
+            rule_base: 0,
+            window_base: 0,
             dropped,
             reads: selection
                 .rules

@@ -24,7 +24,7 @@ use crate::client::{self, ClientLog, LogContext};
 use crate::given_up::GivenUp;
 use crate::metrics::{Metric, SharedCounts};
 use crate::rate_limit::RateLimit;
-use crate::rule_store::{Dropped, RuleRecord, RuleSet, RuleStore, RuleStoreConfig};
+use crate::rule_store::{Dropped, RuleRecord, RuleSet, RuleStores};
 use crate::run_error::RunError;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
@@ -125,7 +125,7 @@ struct Follower {
     context: RulesReaderContext,
     consumer: BaseConsumer<LogContext>,
     admin: Admin,
-    store: RuleStore,
+    stores: RuleStores,
     /// What has to be read before the first set, by partition: the offset behind the last record.
     barrier: BTreeMap<i32, i64>,
     partitions: BTreeSet<i32>,
@@ -150,13 +150,11 @@ impl Follower {
             .create_with_context(LogContext(ClientLog::new("rules")))
             .map_err(|error| RunError::Client { client: "rules", error })?;
         let admin = Admin::new(&settings.kafka, settings.replication_factor)?;
-        let config = RuleStoreConfig::from(&**settings);
-        let overlays = context.overlays.clone();
-        let store = RuleStore::new(RuleStoreConfig { overlays, ..config });
+        let stores = RuleStores::new(settings, &context.overlays);
         Ok(Self {
             consumer,
             admin,
-            store,
+            stores,
             barrier: BTreeMap::new(),
             partitions: BTreeSet::new(),
             topics_made: BTreeSet::new(),
@@ -274,7 +272,7 @@ impl Follower {
     }
 
     fn poll(&mut self) {
-        let (record, partition, next) = match self.consumer.poll(POLL) {
+        let (problems, partition, next) = match self.consumer.poll(POLL) {
             None => return,
             // Behind the last record, however many were compacted away before it.
             Some(Err(KafkaError::PartitionEOF(partition))) => {
@@ -292,12 +290,12 @@ impl Follower {
                     partition: message.partition(),
                     offset: message.offset(),
                 };
-                let problem = self.store.apply(&record);
-                (problem, message.partition(), message.offset() + 1)
+                let problems = self.stores.apply(&record);
+                (problems, message.partition(), message.offset() + 1)
             }
         };
         self.context.counts.add(Metric::RuleRecords, 1);
-        if let Some(problem) = record {
+        for problem in problems {
             self.context.counts.add(Metric::RuleProblems, 1);
             warn!("{problem}");
         }
@@ -319,7 +317,7 @@ impl Follower {
         self.burst = None;
         let begin = Instant::now();
         self.make_output_topics();
-        let (mut set, problems) = self.store.build();
+        let (mut set, problems) = self.stores.build();
         set.build_time = begin.elapsed();
         for problem in &problems {
             self.context.counts.add(Metric::RuleProblems, 1);
@@ -346,8 +344,14 @@ impl Follower {
     /// In the words of the JVM processor's log, which people look for.
     fn tell_aggregations(&self, set: &RuleSet) {
         let before = self.context.rules.load();
-        for rule in set.rules.iter().filter(|rule| rule.threshold().is_some()) {
-            if !before.rules.iter().any(|known| known.key == rule.key) {
+        let known: BTreeSet<&str> =
+            before.sets().flat_map(|set| &set.rules).map(|rule| rule.key.as_str()).collect();
+        let mut told = BTreeSet::new();
+        for rule in set.sets().flat_map(|set| &set.rules) {
+            if rule.threshold().is_some()
+                && !known.contains(rule.key.as_str())
+                && told.insert(&rule.key)
+            {
                 info!("New aggregate rule: {}", rule.title());
             }
         }
@@ -378,7 +382,7 @@ impl Follower {
     /// hold the rule back: its detections then go to the default topic.
     fn make_output_topics(&mut self) {
         let new: BTreeSet<String> = self
-            .store
+            .stores
             .output_topics()
             .filter(|topic| !self.topics_made.contains(*topic))
             .map(str::to_owned)

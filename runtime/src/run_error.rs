@@ -30,6 +30,24 @@ pub enum RunError {
         /// Why.
         reason: String,
     },
+    /// The patterns of two streams meet a topic.
+    #[error(
+        "topic `{topic}` is met by both {} and {}; a topic is in one stream, change one of the patterns",
+        settings[0],
+        settings[1]
+    )]
+    TopicOfTwoStreams {
+        /// The topic.
+        topic: String,
+        /// What names the streams' topics.
+        settings: [String; 2],
+    },
+    /// `run --shadow` knows one stream.
+    #[error(
+        "run --shadow compares with a JVM processor, which has no streams; \
+         take out sigmill.stream.… and name the topics to compare in data.topic"
+    )]
+    ShadowOfStreams,
     /// A client cannot be made.
     #[error("the Kafka client ({client}) refuses its settings")]
     Client {

@@ -7,6 +7,7 @@
 
 pub mod kafka;
 mod registry;
+pub mod streams;
 pub mod table;
 
 use std::collections::BTreeSet;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use regex_automata::meta::Regex;
 use sigmill_engine::window::Emit;
-use sigmill_parser::{FieldMapping, JsonPath, Level, Pipelines};
+use sigmill_parser::{FieldMapping, JsonPath, Level};
 
 use crate::avro::registry::Registry;
 use crate::detection::{Format, OutputSchemas};
@@ -25,6 +26,7 @@ use crate::enrich::{self, EnrichSettings};
 use crate::pipeline_files::{self, LoadedPipelines};
 use crate::properties::{Entry, Properties};
 use kafka::KafkaSettings;
+use streams::{Shape, Streams};
 use table::{REQUIRED, UNSET, key};
 
 /// Which rules of the rules topic are in force.
@@ -111,18 +113,17 @@ pub struct AdminSettings {
 #[allow(missing_docs, reason = "each field is the setting of its name in the table")]
 pub struct Settings {
     pub application_id: String,
+    /// Those of all streams.
     pub data_topics: Vec<String>,
+    /// Which data topics have which rules.
+    pub streams: Streams,
     pub output_topic: String,
     pub rules_topic: String,
-    pub rule_filter: RuleFilter,
+    /// Of the rules of topics that have none of their own.
+    pub field_mapping: FieldMapping,
     pub is_first_match: bool,
     /// Whether regular expressions may need backtracking.
     pub allows_backtracking: bool,
-    pub field_mapping: FieldMapping,
-    /// What rewrites rules before they are compiled.
-    pub pipelines: Pipelines,
-    /// The text of the pipelines.
-    pub pipelines_text: String,
     pub worker_count: usize,
     pub auto_offset_reset: String,
     pub commit_interval: Duration,
@@ -207,22 +208,32 @@ impl Settings {
         let mut reader = Reader { properties, problems: Vec::new(), warnings: Vec::new() };
         let bootstrap = reader.bootstrap_servers();
         let application_id = reader.text("application.id");
-        let data_topics = reader.topics("data.topic");
+        let has_streams = !streams::aliases(properties).is_empty();
+        let own_topics = match has_streams && properties.get("data.topic").is_none() {
+            true => Vec::new(),
+            false => reader.topics("data.topic"),
+        };
         let output_topic = reader.topic("output.topic");
         let rules_topic = reader.topic("sigma.rules.topic");
-        reader.refuse_shared_topics(&data_topics, &output_topic, &rules_topic);
-        let rule_filter = RuleFilter {
+        let filter = RuleFilter {
             product: reader.optional("sigma.rule.filter.product"),
             service: reader.optional("sigma.rule.filter.service"),
-            titles: reader.titles(),
+            titles: reader.titles("sigma.rule.filter.title", "sigma.rule.filter.list"),
             category: reader.optional("sigmill.rule.filter.category"),
             level: reader.level("sigmill.rule.filter.level"),
             tag: reader.optional("sigmill.rule.filter.tag").map(|tag| tag.to_lowercase()),
         };
         let is_first_match = reader.boolean("sigma.rule.first.match");
         let allows_backtracking = reader.boolean("sigmill.regex.backtracking");
-        let field_mapping = reader.field_mapping();
-        let LoadedPipelines { pipelines, text: pipelines_text, .. } = reader.pipelines();
+        let field_mapping = reader.field_mapping("field.mapping.file");
+        let LoadedPipelines { pipelines, text: pipelines_text, .. } =
+            reader.pipelines("sigmill.pipelines");
+        let general =
+            Shape { filter, field_mapping, pipelines, pipelines_text, salt: String::new() };
+        let streams = reader.streams(&own_topics, &general);
+        let data_topics: Vec<String> =
+            streams.all.iter().flat_map(|stream| stream.topics.clone()).collect();
+        reader.refuse_shared_topics(&streams, &output_topic, &rules_topic);
         let worker_count = reader.number("num.stream.threads", 1, 1024);
         let auto_offset_reset = reader.one_of("auto.offset.reset", &["earliest", "latest"]);
         let guarantee =
@@ -243,13 +254,14 @@ impl Settings {
         let has_author_header = reader.boolean("sigmill.output.author.header");
         let instances_topic = reader.topic("sigma.app.topic");
         let is_registered = properties.get("skip.app.registration").is_none();
-        for (topic, name) in data_topics
+        let inputs = streams
+            .all
             .iter()
-            .map(|topic| (topic, "data.topic"))
-            .chain([(&output_topic, "output.topic"), (&rules_topic, "sigma.rules.topic")])
-        {
+            .flat_map(|stream| stream.topics.iter().map(|topic| (topic, stream.setting())));
+        let outputs = [(&output_topic, "output.topic"), (&rules_topic, "sigma.rules.topic")];
+        for (topic, name) in inputs.chain(outputs.map(|(topic, name)| (topic, name.to_owned()))) {
             if let (true, Some(entry)) =
-                (is_registered && *topic == instances_topic, properties.get(name))
+                (is_registered && *topic == instances_topic, properties.get(&name))
             {
                 reader.wrong(&entry.clone(), "sigma.app.topic names the same topic");
             }
@@ -290,14 +302,12 @@ impl Settings {
         Ok(Self {
             application_id,
             data_topics,
+            streams,
             output_topic,
             rules_topic,
-            rule_filter,
+            field_mapping: general.field_mapping,
             is_first_match,
             allows_backtracking,
-            field_mapping,
-            pipelines,
-            pipelines_text,
             worker_count,
             auto_offset_reset,
             commit_interval,
@@ -381,6 +391,7 @@ fn shown(properties: &Properties) -> Vec<(String, String)> {
 
 fn is_own(name: &str) -> bool {
     enrich::is_own(name)
+        || streams::is_own(name)
         || name == "bootstrap.server"
         || table::KEYS.iter().any(|key| key.name == name)
 }
@@ -405,7 +416,8 @@ impl Reader<'_> {
     }
 
     fn wrong(&mut self, entry: &Entry, why: &str) {
-        let expected = key(&entry.key).expected;
+        let stream_key = streams::key_of(&entry.key);
+        let expected = stream_key.map_or_else(|| key(&entry.key).expected, |key| key.expected);
         let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
         self.problems.push(Problem {
             key: entry.key.clone(),
@@ -440,7 +452,7 @@ impl Reader<'_> {
     }
 
     fn optional(&mut self, name: &str) -> Option<String> {
-        debug_assert_eq!(key(name).default, UNSET);
+        debug_assert!(streams::is_own(name) || key(name).default == UNSET);
         self.entry(name).map(|(_, value)| value)
     }
 
@@ -491,12 +503,11 @@ impl Reader<'_> {
     }
 
     /// A processor that reads what it writes would feed on itself.
-    fn refuse_shared_topics(&mut self, data: &[String], output: &str, rules: &str) {
+    fn refuse_shared_topics(&mut self, streams: &Streams, output: &str, rules: &str) {
         let shared = |topic: &str, name: &'static str| match name {
             _ if topic.is_empty() => None,
-            "output.topic" if topic == rules => Some("sigma.rules.topic"),
-            _ if names_topic(data, topic) => Some("data.topic"),
-            _ => None,
+            "output.topic" if topic == rules => Some("sigma.rules.topic".to_owned()),
+            _ => streams.of(topic).map(streams::Stream::setting),
         };
         for (topic, name) in [(output, "output.topic"), (rules, "sigma.rules.topic")] {
             if let (Some(other), Some(entry)) = (shared(topic, name), self.properties.get(name)) {
@@ -506,10 +517,10 @@ impl Reader<'_> {
         }
     }
 
-    fn titles(&mut self) -> Option<BTreeSet<String>> {
+    fn titles(&mut self, title: &str, list: &str) -> Option<BTreeSet<String>> {
         let mut titles = BTreeSet::new();
-        titles.extend(self.optional("sigma.rule.filter.title"));
-        if let Some((entry, path)) = self.entry("sigma.rule.filter.list") {
+        titles.extend(self.optional(title));
+        if let Some((entry, path)) = self.entry(list) {
             match std::fs::read_to_string(&path) {
                 Ok(text) => titles.extend(
                     text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned),
@@ -527,8 +538,8 @@ impl Reader<'_> {
         (!titles.is_empty()).then_some(titles)
     }
 
-    fn field_mapping(&mut self) -> FieldMapping {
-        let Some((entry, path)) = self.entry("field.mapping.file") else {
+    fn field_mapping(&mut self, name: &str) -> FieldMapping {
+        let Some((entry, path)) = self.entry(name) else {
             return FieldMapping::default();
         };
         let path = PathBuf::from(path);
@@ -553,8 +564,8 @@ impl Reader<'_> {
         FieldMapping::default()
     }
 
-    fn pipelines(&mut self) -> LoadedPipelines {
-        let Some((entry, names)) = self.entry("sigmill.pipelines") else {
+    fn pipelines(&mut self, name: &str) -> LoadedPipelines {
+        let Some((entry, names)) = self.entry(name) else {
             return LoadedPipelines::default();
         };
         let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());

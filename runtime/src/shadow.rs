@@ -75,6 +75,9 @@ impl Shadow {
     /// # Errors
     /// No broker answers, a topic is missing, or a client refuses its settings.
     pub fn start(settings: Settings, shutdown: Shutdown) -> Result<Self, RunError> {
+        if settings.streams.are_named() {
+            return Err(RunError::ShadowOfStreams);
+        }
         let settings = Arc::new(settings);
         for warning in &settings.warnings {
             warn!("{warning}");

@@ -12,6 +12,7 @@ mod callbacks;
 mod ending;
 mod joining;
 mod pausing;
+mod plans;
 mod records;
 mod rewinding;
 
@@ -27,6 +28,7 @@ use tracing::{debug, info, warn};
 
 pub(crate) use self::callbacks::WorkerContext;
 use self::joining::Joining;
+use self::plans::Plans;
 use crate::account::{Account, Telling};
 use crate::avro::Decoder;
 use crate::batch::{BatchRecord, Poller};
@@ -110,11 +112,21 @@ pub fn run(index: usize, core: Option<CoreId>, shared: &WorkerShared) -> Result<
     info!(worker = index, "A worker ends.");
     result
 }
+
+fn matcher_config(settings: &Settings) -> MatcherConfig {
+    MatcherConfig { record_bytes_max: settings.record_bytes_max, ..MatcherConfig::default() }
+}
+
 struct Worker<'a> {
     index: usize,
     shared: &'a WorkerShared,
     consumer: &'a BaseConsumer<WorkerContext>,
     context: &'a WorkerContext,
+    /// The rules of all plans.
+    all_rules: Arc<RuleSet>,
+    /// The other plans, and which records are for them; `rules`, `matcher` and `joining` are those of the plan
+    /// of the record at hand.
+    plans: Plans<'a>,
     rules: Arc<RuleSet>,
     matcher: Matcher,
     /// Where something is joined to records.
@@ -150,16 +162,14 @@ impl<'a> Worker<'a> {
         context: &'a WorkerContext,
     ) -> Self {
         let rules = shared.rules.load_full();
-        let config = MatcherConfig {
-            record_bytes_max: shared.settings.record_bytes_max,
-            ..MatcherConfig::default()
-        };
         Self {
             index,
             shared,
             consumer,
             context,
-            matcher: Matcher::new(Arc::clone(&rules.plan), config),
+            plans: Plans::new(shared),
+            matcher: Matcher::new(Arc::clone(&rules.plan), matcher_config(&shared.settings)),
+            all_rules: Arc::clone(&rules),
             rules,
             joining: shared.enrichment.as_deref().map(Joining::new),
             avro: shared.settings.data_registry.as_ref().map(|registry| {
@@ -185,7 +195,7 @@ impl<'a> Worker<'a> {
 
     /// Takes part in the group, for the data topics and, if there are windows, that of matches.
     fn join_group(&mut self) -> Result<(), RunError> {
-        let rules = Arc::clone(&self.rules);
+        let rules = Arc::clone(&self.all_rules);
         self.put_in_force(rules);
         if self.context.emitter().outbox.is_none() {
             self.subscribe()?;
@@ -203,13 +213,16 @@ impl<'a> Worker<'a> {
     }
 
     fn put_in_force(&mut self, rules: Arc<RuleSet>) {
+        self.turn_to(0);
+        self.plans.take_rules(&rules);
         self.matcher.set_plan(Arc::clone(&rules.plan));
         if let Some(joining) = &mut self.joining {
             joining.take_rules(&rules);
         }
         self.window_rules =
             Arc::new(WindowRules::new(&rules, &rules::config(&self.shared.settings)));
-        self.account.settle(&self.rules);
+        self.account.settle(&self.all_rules);
+        self.all_rules = Arc::clone(&rules);
         self.rules = rules;
         self.shard.take_rules(&self.window_rules);
         let mut emitter = self.context.emitter();
@@ -292,9 +305,9 @@ impl<'a> Worker<'a> {
 
     fn take_rules(&mut self) {
         let rules = self.shared.rules.load();
-        if rules.generation != self.rules.generation {
+        if rules.generation != self.all_rules.generation {
             self.put_in_force(Arc::clone(&rules));
-            debug!(worker = self.index, generation = self.rules.generation, "Took a rule set.");
+            debug!(worker = self.index, generation = rules.generation, "Took a rule set.");
         }
     }
 
@@ -320,6 +333,7 @@ impl<'a> Worker<'a> {
         if let Some(joining) = &mut self.joining {
             joining.take_tables();
         }
+        self.plans.take_tables();
         let batch = std::mem::take(&mut self.batch);
         self.account.begin_batch(batch.len());
         for record in &batch {
@@ -343,6 +357,7 @@ impl<'a> Worker<'a> {
         if let Some(joining) = &mut self.joining {
             joining.count(&mut emitter.counts);
         }
+        self.plans.count(&mut emitter.counts);
         Ok(())
     }
 
@@ -394,8 +409,8 @@ impl<'a> Worker<'a> {
         let shard = &self.shard;
         let telling = Telling {
             view: &self.shared.view,
-            rules: &self.rules,
-            matcher: &self.matcher,
+            rules: &self.all_rules,
+            counters: self.plans.counters(&self.matcher),
             consumer: self.consumer,
             context: self.context,
             is_waiting: &|slot| shard.is_waiting(slot),

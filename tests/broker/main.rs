@@ -27,6 +27,7 @@ mod rules_topic;
 mod sequences;
 mod shadow;
 mod start;
+mod streams;
 mod takeover;
 mod windows;
 

@@ -51,7 +51,7 @@ fn known(routes: &Routes, request: &Request) -> Response {
         "" => whole(&index()),
         "/status" => whole(&status::status(routes)),
         "/workers" => whole(&workers::workers(routes)),
-        "/partitions" => whole(&workers::partitions(&routes.view)),
+        "/partitions" => whole(&workers::partitions(routes)),
         "/detections" => detections::list(routes, request),
         // Asked for the head alone.
         "/detections/stream" => Response::new(200, detections::CONTENT_TYPE, ""),

@@ -127,7 +127,7 @@ fn by_rule(out: &mut Exposition, view: &View) {
     let mut matches: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut others = 0;
     let mut known: HashMap<(&str, &str), (&str, &str)> = HashMap::new();
-    for rule in &rules.rules {
+    for rule in rules.sets().flat_map(|set| &set.rules) {
         let id = rule.document.id().unwrap_or(&rule.key);
         let level = rule.level().map_or("", Level::as_str);
         known.insert((&rule.key, rule.title()), (id, level));
@@ -154,8 +154,8 @@ fn by_rule(out: &mut Exposition, view: &View) {
     out.counter(Metric::Matches.name(), Metric::Matches.help(), &labels, others);
     let rejected = rules.problems.iter().filter(|one| one.outcome != Outcome::Loaded).count();
     let keys: HashSet<&str> = rules
-        .rules
-        .iter()
+        .sets()
+        .flat_map(|set| &set.rules)
         .map(|rule| rule.key.as_str())
         .chain(rules.problems.iter().map(|problem| problem.key.as_str()))
         .collect();

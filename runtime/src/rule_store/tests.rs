@@ -16,6 +16,8 @@ fn store(filter: RuleFilter) -> RuleStore {
         has_author_header: true,
         overlays: Overlays::default(),
         input_topics: vec!["data".into(), "rules".into()],
+        streams: Vec::new(),
+        salt: String::new(),
     })
 }
 

@@ -34,7 +34,7 @@ keys! {
     "application.id", "a name", REQUIRED,
         "The consumer group of the data topics; all processors of one application share it.";
     "data.topic", "topic names separated by commas; one that begins with `^` is a pattern", REQUIRED,
-        "Where the records come from.";
+        "Where the records come from. With `sigmill.stream.<alias>.topic` it may be left out, and is one more stream if it is there.";
     "output.topic", "a topic name", REQUIRED,
         "Where detections go, unless the rule names its own `kafka.outputTopic`.";
     "sigma.rules.topic", "a topic name", REQUIRED,

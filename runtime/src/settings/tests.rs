@@ -37,7 +37,7 @@ fn the_least_that_is_needed() {
     assert_eq!(settings.worker_count, 1);
     assert_eq!(settings.auto_offset_reset, "earliest");
     assert_eq!(settings.output_format, Format::Confluent13);
-    assert_eq!(settings.rule_filter, RuleFilter::default());
+    assert_eq!(settings.streams.shapes[0].filter, RuleFilter::default());
     assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
 }
 
@@ -95,8 +95,9 @@ fn lists_patterns_and_filters() {
     ))
     .unwrap();
     assert_eq!(settings.data_topics, ["a", "^win-.*", "b"]);
-    assert_eq!(settings.rule_filter.product.as_deref(), Some("zeek"));
-    let titles: Vec<_> = settings.rule_filter.titles.unwrap().into_iter().collect();
+    assert_eq!(settings.streams.shapes[0].filter.product.as_deref(), Some("zeek"));
+    let titles: Vec<_> =
+        settings.streams.shapes[0].filter.titles.clone().unwrap().into_iter().collect();
     assert_eq!(titles, ["One", "Two", "Zero"]);
     assert!(settings.is_first_match);
 }
@@ -104,7 +105,7 @@ fn lists_patterns_and_filters() {
 #[test]
 fn an_empty_value_is_not_set_and_said_so() {
     let settings = warns("sigma.rule.filter.product=\n", "sigma.rule.filter.product is empty");
-    assert_eq!(settings.rule_filter.product, None);
+    assert_eq!(settings.streams.shapes[0].filter.product, None);
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl WindowFeed {
         Times { event: Some(time), partition: before.max(time) }
     }
 
-    /// Puts what a record is for windows into `matches`, each with the window's number in the plan.
+    /// Puts what a record is for windows into `matches`, each with the window's number through all plans.
     pub(crate) fn take(
         &mut self,
         (set, rules): (&RuleSet, &WindowRules),
@@ -82,6 +82,9 @@ impl WindowFeed {
         let counters = &mut self.counters;
         window::collect(plan, matcher, record, matched, &occurrence, counters, &mut self.matches);
         let collected = self.matches.len();
+        if set.window_base > 0 {
+            self.matches.iter_mut().for_each(|fed| fed.window.0 += set.window_base as u32);
+        }
         self.matches.retain(|fed| {
             let grace = rules.by_window[fed.window.0 as usize].grace;
             time >= times.partition.saturating_sub(grace)

@@ -271,7 +271,7 @@ impl Owner {
                     let below = self.owners.values().filter_map(|clocks| clocks.get(level - 1));
                     watermark = watermark.min(least(below));
                 }
-                self.advance(rules, level, watermark, counts, out);
+                self.advance(level, watermark, counts, out);
             }
         }
         self.forget_places(rules);
@@ -328,7 +328,7 @@ impl Owner {
                 self.push_all(rules, version, &mut due.split_off(first), counts, out);
             }
             if self.is_restored() {
-                self.advance(rules, level, time, counts, out);
+                self.advance(level, time, counts, out);
             }
         }
         matches.clear();
@@ -349,7 +349,7 @@ impl Owner {
             self.open_held(rules, &watermarks);
             for (level, watermark) in watermarks.into_iter().enumerate() {
                 // What that settles was told before.
-                self.advance(rules, level, watermark, &mut counts, &mut out);
+                self.advance(level, watermark, &mut counts, &mut out);
             }
         }
         self.places.note(offset, self.time_max, rules.span);
@@ -459,17 +459,10 @@ impl Owner {
         ] {
             counts.add(metric, is - was);
         }
-        take_found((rules, &live.rule), &mut self.detections, counts, out);
+        take_found(&live.rule, &mut self.detections, counts, out);
     }
 
-    fn advance(
-        &mut self,
-        rules: &WindowRules,
-        level: usize,
-        watermark: i64,
-        counts: &mut Counts,
-        out: &mut Output,
-    ) {
+    fn advance(&mut self, level: usize, watermark: i64, counts: &mut Counts, out: &mut Output) {
         if self.watermarks.len() <= level {
             self.watermarks.resize(level + 1, i64::MIN);
         }
@@ -479,7 +472,7 @@ impl Owner {
         self.watermarks[level] = watermark;
         for live in self.live.values_mut().filter(|live| live.rule.level() == level) {
             live.windows.advance(level as u32, watermark, &mut self.detections);
-            take_found((rules, &live.rule), &mut self.detections, counts, out);
+            take_found(&live.rule, &mut self.detections, counts, out);
             let timespan = live.rule.window.timespan_ms;
             if live.rule.is_closing && watermark.saturating_sub(live.told_at) >= timespan / 2 {
                 live.told_at = watermark;
@@ -512,7 +505,7 @@ fn is_fit(rule: &WindowRule, fed: &WindowMatch) -> bool {
 }
 
 fn take_found(
-    (rules, rule): (&WindowRules, &Arc<WindowRule>),
+    rule: &Arc<WindowRule>,
     detections: &mut Vec<WindowDetection>,
     counts: &mut Counts,
     out: &mut Output,
@@ -521,8 +514,10 @@ fn take_found(
         detection.window = rule.id;
         let before = out.chained.len();
         let mut counters = FeedCounters::default();
-        window::chain(&rules.plan, &detection, &mut counters, &mut out.chained);
+        let (plan, base) = &rule.set;
+        window::chain(plan, &detection, &mut counters, &mut out.chained);
         for fed in &mut out.chained[before..] {
+            fed.window.0 += base;
             let mut hash = Fnv::new();
             hash.number(rule.version);
             hash.bytes(detection.group.as_bytes());

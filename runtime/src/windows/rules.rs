@@ -16,8 +16,10 @@ use crate::settings::Settings;
 #[derive(Debug)]
 pub(crate) struct WindowRule {
     pub(crate) version: u64,
-    /// In the plan of the set.
+    /// In the plan of its set.
     pub(crate) id: WindowId,
+    /// The plan of its set, and how many windows those before have.
+    pub(crate) set: (Arc<WindowPlan>, u32),
     pub(crate) rule: Arc<ActiveRule>,
     pub(crate) window: Window,
     /// How far behind its partition's time an event may be.
@@ -47,28 +49,32 @@ impl WindowRule {
     }
 }
 
-/// The windows of a rule set.
+/// The windows of all plans of a rule set.
 #[derive(Debug, Default)]
 pub(crate) struct WindowRules {
-    /// By window of the set's plan.
+    /// By window, through all plans.
     pub(crate) by_window: Vec<Arc<WindowRule>>,
     pub(crate) by_version: HashMap<u64, Arc<WindowRule>>,
     /// How far back the events lie that their state depends on, at most.
     pub(crate) span: i64,
     /// What the set was built from: rules topic partition → the offset behind the last record.
     pub(crate) offsets: Vec<(i32, i64)>,
-    /// The plan of the set.
-    pub(crate) plan: Arc<WindowPlan>,
+    level_count: usize,
 }
 
 impl WindowRules {
     pub(crate) fn new(set: &RuleSet, config: &WindowConfig) -> Self {
-        let plan = &set.windows;
         let mut rules = Self {
             offsets: set.offsets.iter().map(|(at, offset)| (*at, *offset)).collect(),
-            plan: Arc::clone(plan),
             ..Self::default()
         };
+        set.sets().for_each(|set| rules.add(set, config));
+        rules
+    }
+
+    fn add(&mut self, set: &RuleSet, config: &WindowConfig) {
+        let (rules, plan) = (self, &set.windows);
+        rules.level_count = rules.level_count.max(plan.level_count() as usize);
         for (at, window) in plan.windows().iter().enumerate() {
             let id = WindowId(at as u32);
             let rule = &set.rules[window.source as usize];
@@ -76,6 +82,9 @@ impl WindowRules {
             hash.text(&rule.key);
             hash.text(&rule.hash);
             hash.number(u64::from(window.condition_index));
+            if !set.salt.is_empty() {
+                hash.text(&set.salt);
+            }
             let alone = Arc::new(plan.alone(id));
             let grace = config.grace_of(window);
             let last = WindowId(alone.windows().len() as u32 - 1);
@@ -89,6 +98,7 @@ impl WindowRules {
             let known = Arc::new(WindowRule {
                 version,
                 id,
+                set: (Arc::clone(plan), set.window_base as u32),
                 rule,
                 window,
                 grace,
@@ -100,12 +110,11 @@ impl WindowRules {
             rules.by_version.insert(version, Arc::clone(&known));
             rules.by_window.push(known);
         }
-        rules
     }
 
     /// How many levels of windows there are.
     pub(crate) fn level_count(&self) -> usize {
-        self.plan.level_count() as usize
+        self.level_count
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -22,6 +22,10 @@ use crate::windows::outbox::{Origin, Source};
 
 impl<'a> Worker<'a> {
     pub(super) fn work_on(&mut self, record: &BatchRecord<'a>) {
+        if self.plans.are_several() && !record.is_matches {
+            let plan = self.plans.of(record);
+            self.turn_to(plan);
+        }
         // Apart from the rest, which works on what it holds.
         let mut avro = self.avro.take();
         self.work_with(record, avro.as_deref_mut());

@@ -122,18 +122,18 @@ pub(super) fn explain(routes: &Routes, name: &str) -> Response {
         true => rule.document.id() == Some(name),
         false => rule.key == name,
     };
-    let by_id = rules.rules.iter().any(|rule| is_of(rule, true));
-    let is_meant = |report: &plan_report::RuleReport| {
-        rules.rules.get(report.source).is_some_and(|rule| is_of(rule, by_id))
-    };
-    let found: Vec<Value> = plan_report::rules(&rules.plan)
-        .into_iter()
-        .filter(is_meant)
-        .map(|report| {
-            let document = &rules.rules[report.source].document;
-            report.to_json(document.title(), document.id())
-        })
-        .collect();
+    let by_id = rules.sets().flat_map(|set| &set.rules).any(|rule| is_of(rule, true));
+    let mut found: Vec<Value> = Vec::new();
+    for set in rules.sets() {
+        for report in plan_report::rules(&set.plan) {
+            let Some(rule) = set.rules.get(report.source) else { continue };
+            if is_of(rule, by_id) {
+                let mut shown = report.to_json(rule.document.title(), rule.document.id());
+                tell_streams(&mut shown, &set.streams);
+                found.push(shown);
+            }
+        }
+    }
     if found.is_empty() {
         let message = format!("no rule of the plan has the id or the key `{name}`");
         return error(404, "unknown_rule", &message);
@@ -160,17 +160,33 @@ fn entries(view: &View, rules: &RuleSet) -> Vec<Entry> {
     let mut entries = Vec::with_capacity(rules.rules.len());
     let told = told(view);
     let mut seen = BTreeSet::new();
-    for rule in &rules.rules {
+    // One version of a rule is told once, with all streams that have it.
+    let mut streams: BTreeMap<(&str, &str, &str), (&ActiveRule, Vec<String>)> = BTreeMap::new();
+    for (set, rule) in rules.sets().flat_map(|set| set.rules.iter().map(move |rule| (set, rule))) {
+        let version = (rule.title(), rule.key.as_str(), rule.hash.as_str());
+        let (_, names) = streams.entry(version).or_insert_with(|| (rule, Vec::new()));
+        names.extend(set.streams.iter().cloned());
+    }
+    for (rule, streams) in streams.into_values() {
         seen.insert(rule.key.as_str());
         let problem = problems.get(rule.key.as_str()).copied();
         let counts = told.get(&name_of(rule)).copied().unwrap_or_default();
-        entries.push(active(view, rule, problem, counts));
+        let mut entry = active(view, rule, problem, counts);
+        tell_streams(&mut entry.shown, &streams);
+        entries.push(entry);
     }
     for key in rules.records.keys().filter(|key| !seen.contains(key.as_str())) {
         let problem = problems.get(key.as_str()).copied();
         entries.push(absent(rules, key, problem));
     }
     entries
+}
+
+/// Where there are streams, those that have the rule.
+fn tell_streams(shown: &mut Value, streams: &[String]) {
+    if !streams.is_empty() {
+        shown["streams"] = streams.into();
+    }
 }
 
 fn active(

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::latency::{Latencies, Stage};
 use crate::metrics::Metric;
 use crate::report::Rates;
-use crate::view::View;
+use crate::settings::streams::Stream;
 
 use super::super::Routes;
 
@@ -92,9 +92,16 @@ pub(super) fn figures(latencies: &Latencies, stage: Stage) -> Value {
     })
 }
 
-pub(super) fn partitions(view: &View) -> Value {
+pub(super) fn partitions(routes: &Routes) -> Value {
+    let (view, streams) = (&routes.view, &routes.settings.streams);
     let mut partitions = Vec::new();
     let mut lags: BTreeMap<String, i64> = BTreeMap::new();
+    let mut known: BTreeMap<String, Option<&str>> = BTreeMap::new();
+    let mut stream = |topic: &str| {
+        // Without streams there is nothing to tell.
+        let found = || streams.of(topic).filter(|_| streams.are_named()).map(Stream::name);
+        *known.entry(topic.to_owned()).or_insert_with(found)
+    };
     for (index, worker) in view.workers.iter().enumerate() {
         for one in &worker.told.read().partitions {
             if let Some(lag) = one.lag() {
@@ -104,6 +111,7 @@ pub(super) fn partitions(view: &View) -> Value {
                 "topic": one.topic,
                 "partition": one.partition,
                 "kind": if one.is_matches { "matches" } else { "data" },
+                "stream": stream(&one.topic).filter(|_| !one.is_matches),
                 "worker": index,
                 "position": one.position,
                 "committed": one.committed,
