@@ -30,7 +30,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
     ask(address, "GET", path, "", "")
 }
 
-fn json_of(address: SocketAddr, path: &str) -> Value {
+pub(crate) fn json_of(address: SocketAddr, path: &str) -> Value {
     let (status, body) = get(address, path);
     assert_eq!(status, 200, "{path}: {body}");
     serde_json::from_str(&body).unwrap()
@@ -216,7 +216,7 @@ fn exposition(text: &str) -> BTreeMap<String, f64> {
 
 /// Waits until something holds.
 #[track_caller]
-fn eventually(mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(mut is_so: impl FnMut() -> bool) {
     let deadline = std::time::Instant::now() + crate::bed::DEADLINE;
     while !is_so() {
         assert!(std::time::Instant::now() < deadline, "waited in vain");

@@ -8,6 +8,7 @@ use sigmill_runtime::processor::Processor;
 use sigmill_runtime::rule_store::Outcome;
 
 use crate::bed::{Bed, Sender, until};
+use crate::control::{eventually, json_of};
 use crate::{on_both_brokers, titles_and_numbers};
 
 const PARTITIONS: i32 = 2;
@@ -71,6 +72,8 @@ fn each_stream_has_its_own_rules_and_a_change_reaches_all(bed: &Bed) {
     put_rule(bed, &sender, "High", Some(&rule("High", "high", "eve")));
     put_rule(bed, &sender, "Low", Some(&rule("Low", "low", "eve")));
     sender.flush();
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token").display().to_string();
     let dns = format!("^{}.*", bed.topic("dns-"));
     let (win, same) = (bed.topic("win"), bed.topic("same"));
     let processor = bed.start(&[
@@ -82,6 +85,8 @@ fn each_stream_has_its_own_rules_and_a_change_reaches_all(bed: &Bed) {
         ("sigmill.stream.same.topic", &same),
         ("num.stream.threads", "2"),
         ("metadata.max.age.ms", "500"),
+        ("sigmill.admin.listen", "127.0.0.1:0"),
+        ("sigmill.admin.token.file", &token),
     ]);
     assert_eq!(processor.snapshot().rule_count, 2, "each rule counts once");
 
@@ -122,6 +127,8 @@ fn each_stream_has_its_own_rules_and_a_change_reaches_all(bed: &Bed) {
         send("eve", &|topic| if topic == "win" { vec!["High"] } else { vec!["High", "Low"] });
     until(&processor, |snapshot| snapshot.counts.get(Metric::Records) == read as u64);
 
+    told(bed, &processor);
+
     // One record of the rules topic changes all plans.
     put_rule(bed, &sender, "High", Some(&rule("High", "high", "bob")));
     put_rule(bed, &sender, "Low", None);
@@ -138,6 +145,37 @@ fn each_stream_has_its_own_rules_and_a_change_reaches_all(bed: &Bed) {
     expected.sort();
     let records = bed.read_until(&["out"], |records| records.len() >= expected.len());
     assert_eq!(titles_and_numbers(&records), expected);
+}
+
+/// What the interface says of streams.
+fn told(bed: &Bed, processor: &Processor) {
+    let address = processor.control_address().unwrap();
+    eventually(|| {
+        let told = json_of(address, "/api/v1/partitions");
+        let partitions = told["partitions"].as_array().unwrap();
+        let stream = |topic: &str| {
+            let topic = bed.topic(topic);
+            let found = partitions.iter().find(|one| one["topic"] == topic.as_str());
+            found.map(|found| found["stream"].as_str().unwrap().to_owned())
+        };
+        ["data", "dns-a", "dns-b", "win", "same"].map(stream)
+            == ["data.topic", "dns", "dns", "win", "same"].map(|name| Some(name.to_owned()))
+    });
+    let rules = json_of(address, "/api/v1/rules")["rules"].as_array().unwrap().clone();
+    let mut streams: Vec<(String, String)> = rules
+        .iter()
+        .map(|rule| (rule["title"].as_str().unwrap().to_owned(), rule["streams"].to_string()))
+        .collect();
+    streams.sort();
+    // Each combination has a version of its own, as pipelines and mappings change what a rule means.
+    let expected = [
+        ("High", r#"["data.topic","same"]"#),
+        ("High", r#"["dns"]"#),
+        ("High", r#"["win"]"#),
+        ("Low", r#"["data.topic","same"]"#),
+        ("Low", r#"["dns"]"#),
+    ];
+    assert_eq!(streams, expected.map(|(title, names)| (title.to_owned(), names.to_owned())));
 }
 
 on_both_brokers!(a_correlation_counts_within_its_combination);
