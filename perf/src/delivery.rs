@@ -5,6 +5,8 @@
 //! | exactly once | its throughput over that of at least once | the same topic, read from its start by a new group each time, in turns |
 //! | windows | CPU per GB when an aggregation takes a share of the records, over that without | the same, with one rule more |
 //! | recovery | how long after `kill -9` of one of two processes every partition is worked on again | offsets that are committed, asked for again and again |
+//! | overhead | CPU time of all that is around matching | the process over a consumer that only reads and matching alone, by turns |
+//! | latency | what matching adds between a record and its detection, at most of the load that can be borne | time sent in the record; the same through a relay |
 //! | restoring | matches a second when windows are taken over | a start with so many matches to restore over one with none; once more from checkpoints |
 //!
 //! CPU time is the process's own, user and system, all its threads. A run counts only if every record was
@@ -23,13 +25,20 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use crate::input;
+use crate::input::{self, Events};
 use crate::made_events;
+
+mod latency;
+mod overhead;
+mod restoring;
 
 const PARTITIONS: i32 = 4;
 const REQUEST: Duration = Duration::from_secs(10);
 const WITHIN: Duration = Duration::from_secs(600);
 const SESSION_MS: u64 = 6_000;
+
+const MEASURES: &[&str] =
+    &["exactly-once", "windows", "recovery", "overhead", "latency", "restoring"];
 
 /// What is measured.
 #[derive(Debug)]
@@ -42,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) bytes: usize,
     pub(crate) matches: usize,
     pub(crate) repeats: usize,
+    /// How long latency is measured.
+    pub(crate) seconds: u64,
     pub(crate) only: Vec<String>,
 }
 
@@ -82,34 +93,21 @@ impl Process {
     }
 }
 
-/// Records that move time, so that there is a heartbeat to commit.
-struct Beat<'a> {
-    producer: &'a BaseProducer,
-    data: &'a str,
-    time: i64,
-}
-
-impl Beat<'_> {
-    fn send(&mut self) -> anyhow::Result<()> {
-        self.time += 1;
-        let record = BaseRecord::<(), _>::to(self.data).partition(0).payload(br#"{"n":1}"#);
-        send(self.producer, record.timestamp(self.time))?;
-        Ok(self.producer.flush(REQUEST)?)
-    }
-}
-
 /// Runs what was asked for and prints it.
 pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("sigmill-delivery-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let mut bed = Bed { config, prefix: format!("perf-{}", std::process::id()), folder, next: 0 };
+    if let Some(unknown) = config.only.iter().find(|one| !MEASURES.contains(&one.as_str())) {
+        anyhow::bail!("there is no measure `{unknown}`; there are {}", MEASURES.join(", "));
+    }
     let is_asked = |name: &str| config.only.is_empty() || config.only.iter().any(|one| one == name);
     let texts = input::rule_texts(&config.rules)?;
     let rules = bed.topic("rules", 1, true)?;
     bed.load(&rules, texts.iter().map(String::as_str))?;
     if is_asked("exactly-once") || is_asked("windows") || is_asked("recovery") {
         let data = bed.topic("data", PARTITIONS, false)?;
-        let bytes = bed.fill(&data)?;
+        let bytes = bed.fill(&data, &bed.events(config.bytes)?)?;
         println!("{} rules, {:.0} MB of events", texts.len(), bytes as f64 / 1e6);
         if is_asked("exactly-once") {
             bed.exactly_once(&rules, &data, bytes)?;
@@ -120,6 +118,12 @@ pub(crate) fn run(config: &Config) -> anyhow::Result<()> {
         if is_asked("recovery") {
             bed.recovery(&rules, &data)?;
         }
+    }
+    if is_asked("overhead") {
+        bed.overhead(&rules, &texts)?;
+    }
+    if is_asked("latency") {
+        bed.latency(&texts)?;
     }
     if is_asked("restoring") {
         bed.restoring()?;
@@ -149,13 +153,25 @@ impl Bed<'_> {
     }
 
     fn topic(&self, name: &str, partitions: i32, is_compacted: bool) -> anyhow::Result<String> {
+        let setting = match is_compacted {
+            true => ("cleanup.policy", "compact"),
+            false => ("retention.ms", "-1"),
+        };
+        self.topic_with(name, partitions, &[setting])
+    }
+
+    fn topic_with(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<String> {
         let name = format!("{}-{name}", self.prefix);
         let admin: AdminClient<DefaultClientContext> = self.client().create()?;
         let mut topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
-        topic = match is_compacted {
-            true => topic.set("cleanup.policy", "compact"),
-            false => topic.set("retention.ms", "-1"),
-        };
+        for (name, value) in settings {
+            topic = topic.set(name, value);
+        }
         let made = block_on(admin.create_topics([&topic], &AdminOptions::new()))?;
         match made.into_iter().next() {
             Some(Err((_, code))) => anyhow::bail!("topic {name}: {code}"),
@@ -179,28 +195,36 @@ impl Bed<'_> {
         Ok(producer.flush(WITHIN)?)
     }
 
-    /// The events, each with a number of ten and a group of a thousand; how many bytes.
-    fn fill(&self, topic: &str) -> anyhow::Result<usize> {
+    /// The events, each with a number of ten and a group of a thousand: so many bytes, about.
+    fn events(&self, bytes: usize) -> anyhow::Result<Events> {
         let events = input::events(&self.config.events, None)?;
         let mut made = Vec::new();
-        made_events::write(&events, self.config.bytes, &mut made)?;
-        let producer = self.producer()?;
-        let mut bytes = 0;
+        made_events::write(&events, bytes, &mut made)?;
+        let mut marked = Events::default();
+        let mut event = Vec::new();
         for (at, line) in made.split(|byte| *byte == b'\n').enumerate() {
             let Some(rest) = line.strip_prefix(b"{") else { continue };
-            let mut event = format!(
-                r#"{{"sigmill_any":1,"sigmill_part":{},"sigmill_group":"g{}","#,
-                at % 10,
-                at.wrapping_mul(7919) % 1000
-            )
-            .into_bytes();
+            let (part, group) = (at % 10, at.wrapping_mul(7919) % 1000);
+            event.clear();
+            event.extend_from_slice(
+                format!(r#"{{"sigmill_any":1,"sigmill_part":{part},"sigmill_group":"g{group}","#)
+                    .as_bytes(),
+            );
             event.extend_from_slice(rest);
-            bytes += event.len();
+            marked.push(&event);
+        }
+        Ok(marked)
+    }
+
+    /// Writes events into a topic, evenly; how many bytes.
+    fn fill(&self, topic: &str, events: &Events) -> anyhow::Result<usize> {
+        let producer = self.producer()?;
+        for (at, event) in events.iter().enumerate() {
             let partition = (at % PARTITIONS as usize) as i32;
-            send(&producer, BaseRecord::<(), _>::to(topic).partition(partition).payload(&event))?;
+            send(&producer, BaseRecord::<(), _>::to(topic).partition(partition).payload(event))?;
         }
         producer.flush(WITHIN)?;
-        Ok(bytes)
+        Ok(events.byte_count())
     }
 
     /// A process of a new application, or of the one named.
@@ -396,104 +420,6 @@ impl Bed<'_> {
             println!("{guarantee}: worked on again {over:+.2} s after the session's time-out");
         }
         Ok(())
-    }
-
-    fn restoring(&mut self) -> anyhow::Result<()> {
-        let rules = self.topic("rules-long", 1, true)?;
-        let long = AGGREGATION.replace("timeframe: 1m", "timeframe: 24h");
-        self.load(&rules, [long.as_str()].into_iter())?;
-        let data = self.topic("data-long", 1, false)?;
-        let producer = self.producer()?;
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
-        let begin = now.as_millis() as i64 - 23 * 3_600_000;
-        // Time only goes on: nothing is late.
-        let mut time = begin;
-        let mut empty = Duration::ZERO;
-        let mut application = None;
-        for (part, count) in [1, self.config.matches].into_iter().enumerate() {
-            for n in 0..count {
-                let event = format!(
-                    r#"{{"sigmill_any":1,"sigmill_part":0,"sigmill_group":"g{}"}}"#,
-                    n.wrapping_mul(7919) % 100_000
-                );
-                // Spread over most of the window.
-                time = time.max(begin + (n as i64 * 20 * 3_600_000) / count as i64);
-                let record = BaseRecord::<(), _>::to(&data).partition(0).payload(&event);
-                send(&producer, record.timestamp(time))?;
-            }
-            producer.flush(WITHIN)?;
-            let known = application.clone();
-            let (mut process, name) = self.start(known.as_deref(), (&rules, &data), "")?;
-            self.drain_or_done(&mut process, &name, &data)?;
-            let topic = format!("{name}-sigmill-matches");
-            self.drain_or_done(&mut process, &name, &topic)?;
-            drop(process);
-            application = Some(name.clone());
-            // Until the group has forgotten it, nobody gets its partitions.
-            std::thread::sleep(Duration::from_millis(SESSION_MS + 1_000));
-            let mut beat = Beat { producer: &producer, data: &data, time };
-            let (taken, cpu, process) =
-                self.restore(&name, &rules, &mut beat, "commit.interval.ms=20\n")?;
-            drop(process);
-            if part == 0 {
-                empty = taken;
-                println!("a start with nothing to restore: {:.2} s", taken.as_secs_f64());
-            } else {
-                let restored = taken.saturating_sub(empty).as_secs_f64().max(0.001);
-                println!(
-                    "{count} matches restored in {restored:.2} s, {:.2} s of CPU: {:.2} million a second",
-                    cpu.as_secs_f64(),
-                    count as f64 / restored / 1e6
-                );
-                let state = self.folder.join("state");
-                let changes = format!(
-                    "commit.interval.ms=20\nstate.dir={}\nsigmill.window.checkpoint.ms=1000\n",
-                    state.display()
-                );
-                let forgotten = Duration::from_millis(SESSION_MS + 1_000);
-                std::thread::sleep(forgotten);
-                let (_, _, process) = self.restore(&name, &rules, &mut beat, &changes)?;
-                // Time for a checkpoint of every partition, and for a commit beyond it.
-                let until = Instant::now() + Duration::from_secs(15);
-                while Instant::now() < until {
-                    beat.send()?;
-                    std::thread::sleep(Duration::from_millis(20));
-                }
-                drop(process);
-                std::thread::sleep(forgotten);
-                let (taken, cpu, process) = self.restore(&name, &rules, &mut beat, &changes)?;
-                drop(process);
-                let restored = taken.saturating_sub(empty).as_secs_f64().max(0.001);
-                println!(
-                    "{count} matches restored from checkpoints in {restored:.2} s, {:.2} s of CPU",
-                    cpu.as_secs_f64()
-                );
-            }
-            time = beat.time;
-        }
-        Ok(())
-    }
-
-    /// Starts the application again, and waits until it has its windows: how long that took, and the CPU time.
-    fn restore(
-        &mut self,
-        name: &str,
-        rules: &str,
-        beat: &mut Beat<'_>,
-        changes: &str,
-    ) -> anyhow::Result<(Duration, Duration, Process)> {
-        let topic = format!("{name}-sigmill-matches");
-        let sum = |progress: Vec<(i64, i64)>| progress.iter().map(|(at, _)| at).sum::<i64>();
-        let before = sum(self.progress(name, &topic)?);
-        let started = Instant::now();
-        let (process, _) = self.start(Some(name), (rules, beat.data), changes)?;
-        loop {
-            beat.send()?;
-            if sum(self.progress(name, &topic)?) > before {
-                return Ok((started.elapsed(), process.cpu()?, process));
-            }
-            anyhow::ensure!(started.elapsed() < WITHIN, "windows are not restored in time");
-        }
     }
 
     fn drain_or_done(

@@ -143,7 +143,7 @@ enum Command {
         #[arg(long)]
         document: PathBuf,
     },
-    /// What delivery costs against a broker: exactly once, windows, recovery, restoring.
+    /// What delivery costs against a broker: exactly once, windows, overhead, latency and more.
     Delivery {
         #[command(flatten)]
         input: Input,
@@ -162,7 +162,11 @@ enum Command {
         /// Runs of each side.
         #[arg(long, default_value_t = 3)]
         repeats: usize,
-        /// Measure only this: exactly-once, windows, recovery, restoring; may be given several times.
+        /// How many seconds latency is measured for.
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Measure only this: exactly-once, windows, recovery, overhead, latency, restoring;
+        /// may be given several times.
         #[arg(long)]
         only: Vec<String>,
     },
@@ -232,6 +236,7 @@ fn main() -> anyhow::Result<()> {
             pipeline,
             matches,
             repeats,
+            seconds,
             only,
         } => delivery::run(&delivery::Config {
             bootstrap_servers: bootstrap_server,
@@ -242,6 +247,7 @@ fn main() -> anyhow::Result<()> {
             bytes: input.bytes.unwrap_or(500_000_000),
             matches,
             repeats: repeats.max(1),
+            seconds: seconds.max(1),
             only,
         }),
         Command::Quote { run, document } => {
