@@ -270,7 +270,14 @@ fn supervise(index: usize, core: Option<CoreId>, shared: &WorkerShared) {
         });
         match ended {
             Ok(Ok(Ok(Ok(())))) => return,
-            Ok(Ok(Ok(Err(error)))) => error!(worker = index, %error, "A worker failed."),
+            Ok(Ok(Ok(Err(error)))) => {
+                // With what is behind it: that a client refuses its settings says little.
+                error!(
+                    worker = index,
+                    error = &error as &dyn std::error::Error,
+                    "A worker failed."
+                );
+            }
             Err(error) => error!(worker = index, %error, "A worker has no thread."),
             _ => error!(worker = index, "A worker panicked."),
         }
