@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sigmill_runtime::metrics::Metric;
@@ -98,8 +99,13 @@ fn the_old_paths_have_their_shapes_and_right_status_codes(bed: &Bed) {
     until(&processor, |snapshot| snapshot.rule_count == 2);
     assert_eq!(json_of(address, "/sigmaTitles"), json!(["A b", "Added", "Bad"]));
 
-    let states = json_of(address, "/processorStates");
-    assert_eq!(states[0]["applicationId"], bed.group());
+    // Its own state comes back by the topic.
+    let until_told = Instant::now() + Duration::from_secs(30);
+    let told = || json_of(address, "/processorStates")[0]["applicationId"] == bed.group();
+    while !told() {
+        assert!(Instant::now() < until_told, "{}", json_of(address, "/processorStates"));
+        std::thread::sleep(Duration::from_millis(20));
+    }
     assert_eq!(json_of(address, "/instanceIDs"), json!([bed.group()]));
 
     // While a JVM processor lives on the topic, what would stop it is refused.
