@@ -261,14 +261,7 @@ fn report(shares: &[Share], seconds: f64, resident: Option<u64>) -> anyhow::Resu
     for share in shares {
         latencies.add(&share.latencies)?;
         wake_counts.iter_mut().zip(&share.wake_counts).for_each(|(sum, count)| *sum += count);
-        let one = share.counters;
-        counters.records += one.records;
-        counters.bytes += one.bytes;
-        counters.values += one.values;
-        counters.memo_misses += one.memo_misses;
-        counters.atoms_lazy += one.atoms_lazy;
-        counters.rules_woken += one.rules_woken;
-        counters.matches += one.matches;
+        counters.add(&share.counters);
     }
     Ok(Report {
         seconds,

@@ -48,6 +48,19 @@ pub struct Counters {
     pub matches: u64,
 }
 
+impl Counters {
+    /// Adds what another matcher did.
+    pub fn add(&mut self, other: &Self) {
+        self.records += other.records;
+        self.bytes += other.bytes;
+        self.values += other.values;
+        self.memo_misses += other.memo_misses;
+        self.atoms_lazy += other.atoms_lazy;
+        self.rules_woken += other.rules_woken;
+        self.matches += other.matches;
+    }
+}
+
 /// Matches one record after the other.
 #[derive(Debug)]
 pub struct Matcher {

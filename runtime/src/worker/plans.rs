@@ -103,15 +103,7 @@ impl<'a> Plans<'a> {
     /// What all matchers did.
     pub(super) fn counters(&self, at_work: &Matcher) -> Counters {
         let mut all = at_work.counters();
-        for one in self.parts.iter().map(|part| part.matcher.counters()) {
-            all.records += one.records;
-            all.bytes += one.bytes;
-            all.values += one.values;
-            all.memo_misses += one.memo_misses;
-            all.atoms_lazy += one.atoms_lazy;
-            all.rules_woken += one.rules_woken;
-            all.matches += one.matches;
-        }
+        self.parts.iter().for_each(|part| all.add(&part.matcher.counters()));
         all
     }
 }
