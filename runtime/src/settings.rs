@@ -348,15 +348,6 @@ impl Settings {
     pub fn matches_topic(&self) -> String {
         format!("{}-sigmill-matches", self.application_id)
     }
-
-    /// Whether a topic is one that the processor reads: nothing may be written to it.
-    pub fn is_input(&self, topic: &str) -> bool {
-        self.enrich.topics().any(|table| table == topic)
-            || topic == self.rules_topic
-            || topic == self.matches_topic()
-            || self.instances_topic.as_deref() == Some(topic)
-            || names_topic(&self.data_topics, topic)
-    }
 }
 
 /// A name that no other process has.
