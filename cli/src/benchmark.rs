@@ -10,7 +10,6 @@
 mod costs;
 mod limit;
 mod records;
-mod resources;
 
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
@@ -18,11 +17,11 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use sigmill_engine::{Counters, Matcher, MatcherConfig, Plan};
+use sigmill_runtime::process::{resident_bytes, thread_time};
 
 pub(crate) use self::costs::{FieldCost, field_costs};
 use self::limit::ParseOnly;
 pub(crate) use self::records::Records;
-use self::resources::{resident_bytes, thread_time};
 
 /// Of so many records one is timed.
 const SAMPLED_OF: usize = 64;

@@ -9,7 +9,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // A command-line tool talks by printing.
 
 mod clones;
-mod cpu_time;
 mod delivery;
 mod derived_events;
 mod frequencies;

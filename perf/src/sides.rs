@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sigmill_engine::{Matcher, MatcherConfig, Plan};
+use sigmill_runtime::process::thread_time;
 
-use crate::cpu_time;
 use crate::input::Events;
 use crate::turns::Side;
 
@@ -23,9 +23,9 @@ pub(crate) fn timed<'a>(
     records: impl Iterator<Item = &'a [u8]>,
     mut work: impl FnMut(&[u8]),
 ) -> Duration {
-    let start = cpu_time::now();
+    let start = thread_time();
     records.for_each(&mut work);
-    cpu_time::now() - start
+    thread_time() - start
 }
 
 /// Matches of one pass and its CPU time.

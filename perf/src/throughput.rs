@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use sigmill_codegen::{CompileOptions, compile};
 use sigmill_engine::{Matcher, MatcherConfig, Plan};
 use sigmill_parser::Rule;
+use sigmill_runtime::process::thread_time;
 
-use crate::cpu_time;
 use crate::input::Events;
 
 pub(crate) fn run(rules: &[Arc<Rule>], events: &Events, passes: usize, memo: bool) {
@@ -69,16 +69,16 @@ fn matcher(plan: &Arc<Plan>, memo: bool) -> Matcher {
 }
 
 fn engine_pass(matcher: &mut Matcher, events: &Events) -> (Duration, u64) {
-    let start = cpu_time::now();
+    let start = thread_time();
     let mut detections = 0;
     for record in events.iter() {
         detections += matcher.matches(record).map_or(0, |rules| rules.len() as u64);
     }
-    (cpu_time::now() - start, detections)
+    (thread_time() - start, detections)
 }
 
 fn tape_pass(events: &Events) -> Duration {
-    let start = cpu_time::now();
+    let start = thread_time();
     let mut buffers = simd_json::Buffers::default();
     let mut copy = Vec::new();
     let mut tape = simd_json::Tape::null().reset();
@@ -90,7 +90,7 @@ fn tape_pass(events: &Events) -> Duration {
         std::hint::black_box(filled.0.len());
         tape = filled.reset();
     }
-    cpu_time::now() - start
+    thread_time() - start
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {

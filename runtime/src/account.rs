@@ -9,7 +9,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rustix::time::{ClockId, clock_gettime};
 use sigmill_engine::{Counters, RuleId};
 
 use crate::clock;
@@ -17,6 +16,7 @@ use crate::commit::Slot;
 use crate::emit::Emitter;
 use crate::latency::{Latencies, Stage};
 use crate::metrics::{Counts, Metric};
+use crate::process;
 use crate::rule_store::{ActiveRule, RuleSet};
 use crate::sys;
 use crate::view::WorkerView;
@@ -277,7 +277,7 @@ impl Account {
         told.is_paused = self.is_paused;
         told.busy += now.duration_since(self.since).saturating_sub(self.waited);
         (self.since, self.waited) = (now, Duration::ZERO);
-        told.cpu = clock(ClockId::ThreadCPUTime);
+        told.cpu = process::thread_time();
         told.told_at = clock::now_ms();
         told.partitions.clear();
         told.partitions.extend(self.partitions(emitter, telling));
@@ -322,13 +322,6 @@ fn forget_former(told: &mut Told, rules: &RuleSet) {
 /// What a rule is counted by.
 pub(crate) fn name_of(rule: &ActiveRule) -> RuleName {
     (rule.key.clone(), rule.title().to_owned())
-}
-
-/// A clock of the process or of this thread.
-pub(crate) fn clock(id: ClockId) -> Duration {
-    let time = clock_gettime(id);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -38,7 +38,7 @@ pub mod match_files;
 pub mod metrics;
 pub mod pipeline_files;
 pub mod plan_report;
-mod process;
+pub mod process;
 pub mod processor;
 pub mod properties;
 mod rate_limit;

@@ -10,10 +10,11 @@ use rdkafka::error::KafkaError;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use sigmill_codegen::{CompileOptions, compile};
 use sigmill_engine::{Matcher, MatcherConfig, Plan};
+use sigmill_runtime::process;
 
 use super::{Bed, OFTEN, PARTITIONS, REQUEST, WITHIN, median};
+use crate::derived_events;
 use crate::input::{self, Events};
-use crate::{cpu_time, derived_events};
 
 impl Bed<'_> {
     /// Over records of the events, and over small ones.
@@ -49,9 +50,9 @@ impl Bed<'_> {
             drop(process);
             run.push(taken.cpu.as_secs_f64() / gigabytes);
             read.push(self.read_only(&data, events.len())? / gigabytes);
-            let before = cpu_time::now();
+            let before = process::thread_time();
             match_all(&mut matcher, events);
-            matched.push((cpu_time::now() - before).as_secs_f64() / gigabytes);
+            matched.push((process::thread_time() - before).as_secs_f64() / gigabytes);
         }
         let ratios = run.iter().zip(&read).zip(&matched).map(|((run, read), m)| run / (read + m));
         let ratio = median(ratios.collect());
@@ -78,7 +79,7 @@ impl Bed<'_> {
 
     /// CPU seconds of reading a whole topic, all threads of the client included. Nothing else runs here.
     fn read_only(&self, topic: &str, count: usize) -> anyhow::Result<f64> {
-        let before = cpu_time::of_process();
+        let before = process::cpu_time();
         let consumer: BaseConsumer = self.consumer().create()?;
         assign(&consumer, topic, Offset::Beginning)?;
         let started = Instant::now();
@@ -96,7 +97,7 @@ impl Bed<'_> {
         }
         std::hint::black_box(bytes);
         drop(consumer);
-        Ok((cpu_time::of_process() - before).as_secs_f64())
+        Ok((process::cpu_time() - before).as_secs_f64())
     }
 }
 

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sigmill_engine::{Matcher, MatcherConfig};
+use sigmill_runtime::process::thread_time;
 
 use super::{Context, Setting};
-use crate::cpu_time;
 use crate::report::{Cell, Plot, Table};
 use crate::sample::Sample;
 
@@ -66,9 +66,9 @@ fn pass(context: &Context, setting: &Setting, workers: usize) -> (Duration, Dura
                 let mut matcher = Matcher::new(Arc::clone(&setting.plan), MatcherConfig::default());
                 share(context, &mut matcher, worker, workers);
                 barrier.wait();
-                let (start, cpu_start) = (Instant::now(), cpu_time::now());
+                let (start, cpu_start) = (Instant::now(), thread_time());
                 let matches = share(context, &mut matcher, worker, workers);
-                (cpu_time::now() - cpu_start, start.elapsed(), matches)
+                (thread_time() - cpu_start, start.elapsed(), matches)
             }
         };
         let threads: Vec<_> = (0..workers).map(|worker| scope.spawn(work(worker))).collect();

@@ -15,12 +15,12 @@ use serde_json::Value;
 use sigmill_codegen::{CompileOptions, compile};
 use sigmill_engine::{Matcher, MatcherConfig};
 use sigmill_runtime::enrich::{EnrichSettings, JoinPlan, Joiner, TableSet, Tables};
+use sigmill_runtime::process::resident_bytes;
 use sigmill_runtime::properties::Properties;
 use sigmill_tables::LookUpBuffer;
 
 use super::{Context, rate};
 use crate::input::parse_rules;
-use crate::machine::resident_bytes;
 use crate::report::{Cell, Table};
 use crate::sides::timed;
 use crate::turns::{Side, take};

@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 use sigmill_codegen::{CompileOptions, compile};
 use sigmill_engine::{Matcher, MatcherConfig};
 use sigmill_parser::Pipelines;
+use sigmill_runtime::process::resident_bytes;
 
 use super::Context;
 use crate::input;
-use crate::machine::resident_bytes;
 use crate::report::{Cell, Table};
 
 pub(super) fn run(context: &Context) -> anyhow::Result<Vec<Table>> {

@@ -9,10 +9,9 @@ use sigmill_engine::window::{
     GroupKey, Position, WindowConfig, WindowId, WindowMatch, WindowPlan, Windows,
 };
 use sigmill_parser::parse;
+use sigmill_runtime::process::{resident_bytes, thread_time};
 
 use super::Context;
-use crate::cpu_time;
-use crate::machine::resident_bytes;
 use crate::report::{Cell, Table};
 use crate::sample::Sample;
 
@@ -100,9 +99,9 @@ fn fill(plan: &Arc<WindowPlan>, groups: usize) -> anyhow::Result<Filled> {
             let user = format!("user-{group:08}");
             batch.push(arrived(&user, at as i64 / 1000, at as u64));
         }
-        let start = cpu_time::now();
+        let start = thread_time();
         windows.push_all(&batch, &mut detections);
-        time += cpu_time::now() - start;
+        time += thread_time() - start;
     }
     anyhow::ensure!(detections.is_empty(), "no group has so many entries");
     let (held, counted) = (windows.group_count(), windows.counters().matches);

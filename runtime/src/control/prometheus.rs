@@ -175,7 +175,7 @@ fn by_rule(out: &mut Exposition, view: &View) {
 
 fn process(out: &mut Exposition) {
     let help = "Time on processors, in user and system mode.";
-    out.counter("process_cpu_seconds_total", help, &[], process::cpu_seconds());
+    out.counter("process_cpu_seconds_total", help, &[], process::cpu_time().as_secs_f64());
     if let Some(bytes) = process::resident_bytes() {
         out.gauge("process_resident_memory_bytes", "Resident memory.", &[], bytes);
     }

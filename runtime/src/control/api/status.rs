@@ -30,7 +30,7 @@ pub(super) fn status(routes: &Routes) -> Value {
             if settings.is_exactly_once { "exactly_once_v2" } else { "at_least_once" },
         "now_ms": clock::now_ms(),
         "process": {
-            "cpu_seconds": process::cpu_seconds(),
+            "cpu_seconds": process::cpu_time().as_secs_f64(),
             "resident_bytes": process::resident_bytes(),
         },
         "rates": workers::shown_rates(view.rates.all(), settings.target_mb_per_core),
