@@ -43,6 +43,8 @@ pub mod processor;
 pub mod properties;
 mod rate_limit;
 mod recent;
+#[cfg(test)]
+mod reference_page;
 mod report;
 pub mod rule_files;
 pub mod rule_store;

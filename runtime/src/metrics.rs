@@ -210,6 +210,7 @@ impl SharedCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reference_page;
 
     #[test]
     fn what_a_worker_counted_arrives_once() {
@@ -247,22 +248,13 @@ mod tests {
 
     #[test]
     fn the_reference_page_shows_every_counter() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/metrics.md");
-        let page = std::fs::read_to_string(path).unwrap();
         let mut table = String::from("| counter | counts |\n|---|---|\n");
         for metric in Metric::ALL {
             let label = metric.label().map(|(name, value)| format!("{{{name}=\"{value}\"}}"));
             let (name, label) = (metric.name(), label.unwrap_or_default());
             table += &format!("| `{name}{label}` | {} |\n", metric.help());
         }
-        let (begin, end) = ("<!-- table: begin -->\n", "<!-- table: end -->");
-        let (head, rest) = page.split_once(begin).unwrap();
-        let (found, tail) = rest.split_once(end).unwrap();
-        if found != table && std::env::var_os("UPDATE_EXPECT").is_some() {
-            std::fs::write(path, format!("{head}{begin}{table}{end}{tail}")).unwrap();
-            return;
-        }
-        assert_eq!(found, table, "run the test with UPDATE_EXPECT=1 and look at the diff");
+        reference_page::check("metrics.md", "table", &table);
     }
 
     #[test]

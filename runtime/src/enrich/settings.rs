@@ -444,6 +444,7 @@ impl Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reference_page;
 
     /// The settings as the reference page shows them.
     fn markdown() -> String {
@@ -458,15 +459,6 @@ mod tests {
 
     #[test]
     fn the_reference_page_shows_these_settings() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/settings.md");
-        let page = std::fs::read_to_string(path).unwrap();
-        let (begin, end) = ("<!-- enrichment: begin -->\n", "<!-- enrichment: end -->");
-        let (head, rest) = page.split_once(begin).unwrap();
-        let (table, tail) = rest.split_once(end).unwrap();
-        if table != markdown() && std::env::var_os("UPDATE_EXPECT").is_some() {
-            std::fs::write(path, format!("{head}{begin}{}{end}{tail}", markdown())).unwrap();
-            return;
-        }
-        assert_eq!(table, markdown(), "run the test with UPDATE_EXPECT=1 and look at the diff");
+        reference_page::check("settings.md", "enrichment", &markdown());
     }
 }

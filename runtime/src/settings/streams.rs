@@ -294,6 +294,7 @@ pub fn markdown() -> String {
 mod tests {
     use super::super::{Settings, SettingsError};
     use super::*;
+    use crate::reference_page;
 
     const BASE: &str =
         "bootstrap.servers=b\napplication.id=a\noutput.topic=o\nsigma.rules.topic=r\n";
@@ -305,16 +306,7 @@ mod tests {
 
     #[test]
     fn the_reference_page_shows_this_table() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/settings.md");
-        let page = std::fs::read_to_string(path).unwrap();
-        let (begin, end) = ("<!-- streams: begin -->\n", "<!-- streams: end -->");
-        let (head, rest) = page.split_once(begin).unwrap();
-        let (table, tail) = rest.split_once(end).unwrap();
-        if table != markdown() && std::env::var_os("UPDATE_EXPECT").is_some() {
-            std::fs::write(path, format!("{head}{begin}{}{end}{tail}", markdown())).unwrap();
-            return;
-        }
-        assert_eq!(table, markdown(), "run the test with UPDATE_EXPECT=1 and look at the diff");
+        reference_page::check("settings.md", "streams", &markdown());
     }
 
     #[test]

@@ -179,19 +179,11 @@ pub fn markdown() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reference_page;
 
     #[test]
     fn the_reference_page_shows_this_table() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/settings.md");
-        let page = std::fs::read_to_string(path).unwrap();
-        let (begin, end) = ("<!-- table: begin -->\n", "<!-- table: end -->");
-        let (head, rest) = page.split_once(begin).unwrap();
-        let (table, tail) = rest.split_once(end).unwrap();
-        if table != markdown() && std::env::var_os("UPDATE_EXPECT").is_some() {
-            std::fs::write(path, format!("{head}{begin}{}{end}{tail}", markdown())).unwrap();
-            return;
-        }
-        assert_eq!(table, markdown(), "run the test with UPDATE_EXPECT=1 and look at the diff");
+        reference_page::check("settings.md", "table", &markdown());
     }
 
     #[test]
