@@ -20,5 +20,5 @@ mod writer;
 pub use kind::{DOMAIN_LABELS_MAX, HASHES_MAX, MatchKind};
 pub use layer::Row;
 pub use table::{LookUpBuffer, Table, TableSpec};
-pub use value::{Elements, elements, push_text};
+pub use value::{Elements, elements, write_text};
 pub use writer::{Duplicates, PutError, TableWriter};

@@ -1,7 +1,7 @@
 //! Columns as they are kept: one JSON scalar, an array of scalars, or nothing where a row has none.
 
 /// Appends a text as JSON spells it, with no more escapes than it has to have.
-pub fn push_text(out: &mut Vec<u8>, text: &str) {
+pub fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     for byte in text.bytes() {
         match byte {
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(union(b"", b"true"), b"true");
         assert_eq!(union(b"1", b"1"), b"1");
         let mut text = Vec::new();
-        push_text(&mut text, "a\"\\\n\u{1}\u{e4}");
+        write_text(&mut text, "a\"\\\n\u{1}\u{e4}");
         assert_eq!(text, "\"a\\\"\\\\\\n\\u0001\u{e4}\"".as_bytes());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+pub use sigmill_tables::write_text;
+
 /// Writes formatted text as it is.
 pub(crate) fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a vector takes all bytes");
@@ -47,23 +49,6 @@ pub(crate) fn name_of(out: &mut Vec<u8>, name: &str) {
     }
     write_text(out, name);
     out.push(b':');
-}
-
-/// Writes a text as a JSON string.
-pub fn write_text(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
-    for byte in text.bytes() {
-        match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0..0x20 => put(out, format_args!("\\u{byte:04x}")),
-            _ => out.push(byte),
-        }
-    }
-    out.push(b'"');
 }
 
 /// Writes valid JSON, without the white space between its tokens, as a JSON string.

@@ -8,7 +8,7 @@ use std::io::BufRead;
 use std::ops::Range;
 
 use serde_json::Value;
-use sigmill_tables::{MatchKind, PutError, Table, TableWriter, push_text};
+use sigmill_tables::{MatchKind, PutError, Table, TableWriter, write_text};
 
 use super::settings::TableSettings;
 
@@ -328,7 +328,7 @@ fn read_csv(mut reader: impl BufRead, settings: &TableSettings) -> Result<ReadTa
         for at in &places {
             match record.field(*at) {
                 "" => {}
-                text => push_text(&mut tokens, text),
+                text => write_text(&mut tokens, text),
             }
             ends.push(tokens.len());
         }
@@ -406,7 +406,7 @@ fn push_column(out: &mut Vec<u8>, value: &Value) {
     }
     fn push(out: &mut Vec<u8>, value: &Value) {
         match value {
-            Value::String(text) => push_text(out, text),
+            Value::String(text) => write_text(out, text),
             other => out.extend_from_slice(other.to_string().as_bytes()),
         }
     }

@@ -394,7 +394,7 @@ impl Reader<'_> {
         let defaults = self.properties.iter().filter_map(|entry| {
             let column = entry.key.strip_prefix(&default_prefix)?;
             let mut token = Vec::new();
-            sigmill_tables::push_text(&mut token, entry.value.trim());
+            sigmill_tables::write_text(&mut token, entry.value.trim());
             Some((column.to_owned(), token))
         });
         Some(JoinSettings {
