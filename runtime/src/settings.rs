@@ -182,6 +182,16 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// A setting whose value is not what was expected.
+    pub(crate) fn unlike(entry: &Entry, expected: &str, why: &str) -> Self {
+        let Entry { key, value, origin } = entry;
+        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
+        let message = format!("{origin}: {key} = `{value}`: expected {expected}{why}");
+        Self { key: key.clone(), message }
+    }
+}
+
 /// The settings cannot be used; every problem, in the order of the table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct SettingsError {
@@ -409,14 +419,7 @@ impl Reader<'_> {
     fn wrong(&mut self, entry: &Entry, why: &str) {
         let stream_key = streams::key_of(&entry.key);
         let expected = stream_key.map_or_else(|| key(&entry.key).expected, |key| key.expected);
-        let why = if why.is_empty() { String::new() } else { format!(" ({why})") };
-        self.problems.push(Problem {
-            key: entry.key.clone(),
-            message: format!(
-                "{}: {} = `{}`: expected {expected}{why}",
-                entry.origin, entry.key, entry.value
-            ),
-        });
+        self.problems.push(Problem::unlike(entry, expected, why));
     }
 
     fn missing(&mut self, name: &str) {
@@ -473,11 +476,7 @@ impl Reader<'_> {
 
     fn topics(&mut self, name: &str) -> Vec<String> {
         let text = self.text(name);
-        let topics: Vec<String> = text
-            .split(',')
-            .map(|topic| topic.trim().to_owned())
-            .filter(|topic| !topic.is_empty())
-            .collect();
+        let topics: Vec<String> = parts(&text).map(str::to_owned).collect();
         let odd = topics.iter().find(|topic| !topic.starts_with('^') && !is_topic_name(topic));
         if let (Some(odd), Some(entry)) = (odd, self.properties.get(name)) {
             let (odd, entry) = (odd.clone(), entry.clone());
@@ -559,8 +558,7 @@ impl Reader<'_> {
         let Some((entry, names)) = self.entry(name) else {
             return LoadedPipelines::default();
         };
-        let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
-        match pipeline_files::load(&names.collect::<Vec<_>>()) {
+        match pipeline_files::load(&parts(&names).collect::<Vec<_>>()) {
             Ok(loaded) => {
                 self.warnings.extend(loaded.findings.iter().map(ToString::to_string));
                 loaded
@@ -750,6 +748,11 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The parts of a list.
+pub(crate) fn parts(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
 /// Whether a topic is one of those, which are names, and patterns that begin with `^`.

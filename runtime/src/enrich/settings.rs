@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::levels::{LevelChange, LevelMap};
 use super::rows::RowFormat;
 use crate::properties::{Entry, Properties};
-use crate::settings::{Problem, is_topic_name};
+use crate::settings::{Problem, is_topic_name, parts};
 
 /// A setting with a chosen name in its own.
 #[derive(Debug, Clone, Copy)]
@@ -193,7 +193,7 @@ impl TableSettings {
 
 /// The parts of a list.
 fn list(text: &str) -> Vec<String> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    parts(text).map(str::to_owned).collect()
 }
 
 struct Reader<'a> {
@@ -245,9 +245,7 @@ impl Reader<'_> {
     }
 
     fn wrong(&mut self, entry: &Entry, expected: &str, why: &str) {
-        let Entry { key, value, origin } = entry;
-        let message = format!("{origin}: {key} = `{value}`: expected {expected} ({why})");
-        self.problems.push(Problem { key: key.clone(), message });
+        self.problems.push(Problem::unlike(entry, expected, why));
     }
 
     fn missing(&mut self, key: &str, expected: &str) {

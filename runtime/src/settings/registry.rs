@@ -56,7 +56,7 @@ pub(super) fn read(
         return None;
     };
     let mut in_address = None;
-    for address in addresses.value.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+    for address in super::parts(&addresses.value) {
         let (scheme, rest) = match address.split_once("://") {
             Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
             Some(_) => {
