@@ -393,6 +393,18 @@ pub(crate) fn until(processor: &Processor, is_so: impl Fn(&Snapshot) -> bool) ->
     }
 }
 
+/// Puts a record into the rules topic.
+pub(crate) fn put_rule(bed: &Bed, sender: &Sender, key: &str, value: Option<&str>) {
+    sender.put(&bed.topic("rules"), 0, Some(key), value.map(str::as_bytes), None);
+}
+
+/// Waits until everything in the rules topic is in force.
+pub(crate) fn until_in_force(bed: &Bed, sender: &Sender, processor: &Processor) {
+    sender.flush();
+    let end = bed.end("rules", 0);
+    until(processor, |snapshot| snapshot.rule_offsets.get(&0) == Some(&end));
+}
+
 /// Waits for an answer of the admin client, which has a thread of its own.
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
     struct Unpark(std::thread::Thread);

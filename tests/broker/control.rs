@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sigmill_runtime::metrics::Metric;
@@ -100,12 +99,7 @@ fn the_old_paths_have_their_shapes_and_right_status_codes(bed: &Bed) {
     assert_eq!(json_of(address, "/sigmaTitles"), json!(["A b", "Added", "Bad"]));
 
     // Its own state comes back by the topic.
-    let until_told = Instant::now() + Duration::from_secs(30);
-    let told = || json_of(address, "/processorStates")[0]["applicationId"] == bed.group();
-    while !told() {
-        assert!(Instant::now() < until_told, "{}", json_of(address, "/processorStates"));
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    eventually(|| json_of(address, "/processorStates")[0]["applicationId"] == bed.group());
     assert_eq!(json_of(address, "/instanceIDs"), json!([bed.group()]));
 
     // While a JVM processor lives on the topic, what would stop it is refused.

@@ -6,24 +6,12 @@ use std::time::Instant;
 
 use rdkafka::message::{Header, OwnedHeaders};
 use sigmill_runtime::metrics::Metric;
-use sigmill_runtime::processor::Processor;
 use sigmill_runtime::rule_store::Outcome;
 
-use crate::bed::{Bed, DEADLINE, Sender, until};
+use crate::bed::{Bed, DEADLINE, put_rule, until_in_force};
 use crate::{on_both_brokers, rule, titles_and_numbers};
 
 const PARTITIONS: i32 = 4;
-
-fn put_rule(bed: &Bed, sender: &Sender, key: &str, value: Option<&str>) {
-    sender.put(&bed.topic("rules"), 0, Some(key), value.map(str::as_bytes), None);
-}
-
-/// Waits until everything in the rules topic is in force.
-fn until_in_force(bed: &Bed, sender: &Sender, processor: &Processor) {
-    sender.flush();
-    let end = bed.end("rules", 0);
-    until(processor, |snapshot| snapshot.rule_offsets.get(&0) == Some(&end));
-}
 
 fn event(n: i64, user: &str) -> String {
     format!(r#"{{"n":{n},"user":"{user}","flow":"yes"}}"#)

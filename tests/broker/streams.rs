@@ -7,7 +7,7 @@ use sigmill_runtime::metrics::Metric;
 use sigmill_runtime::processor::Processor;
 use sigmill_runtime::rule_store::Outcome;
 
-use crate::bed::{Bed, Sender, until};
+use crate::bed::{Bed, put_rule, until, until_in_force};
 use crate::control::{eventually, json_of};
 use crate::{on_both_brokers, titles_and_numbers};
 
@@ -21,16 +21,6 @@ fn rule(title: &str, level: &str, user: &str) -> String {
          logsource: {{product: test}}\ndetection: {{s: {{User: {user}}}, condition: s}}\n",
         title.bytes().fold(0_u64, |all, byte| all * 31 % 0xffff_ffff + u64::from(byte)),
     )
-}
-
-fn put_rule(bed: &Bed, sender: &Sender, key: &str, value: Option<&str>) {
-    sender.put(&bed.topic("rules"), 0, Some(key), value.map(str::as_bytes), None);
-}
-
-fn until_in_force(bed: &Bed, sender: &Sender, processor: &Processor) {
-    sender.flush();
-    let end = bed.end("rules", 0);
-    until(processor, |snapshot| snapshot.rule_offsets.get(&0) == Some(&end));
 }
 
 struct Files {
