@@ -236,6 +236,7 @@ fn server_properties(folder: &Path, client: u16, controller: u16) -> String {
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
          log.dirs={}\n\
          num.partitions=2\n\
+         log.retention.ms=-1\n\
          auto.create.topics.enable=false\n\
          offsets.topic.num.partitions=2\n\
          offsets.topic.replication.factor=1\n\
